@@ -1,0 +1,71 @@
+"""The append-only record of a trial: what was asked, what was answered, and what other witnesses saw."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+# Kinds of event. Operations (`op` says which: start, submit, job, cancel, stop) are invoke / ok / fail / info as in
+# Jepsen: `info` means the operation may or may not have happened.
+#   started / finished / raised   evidence from inside a job, written by the process that ran it
+#   effect                        a wrapper saw a fault's body run (pickling, unpickling, a callback, an allocation)
+#   inject / receipt / heal / healed   a fault's life; the receipt is never written by what injected
+#   point / strike                a crash point passed in a record run / the point at which this process now dies
+#   birth / death                 a process of the tree, as seen from outside
+#   sample                        what the owner process holds: descriptors, threads, children, files
+#   phase / suspect / moved / judged / unjudged   marks of the scenario (see chaos/scenario.py)
+KINDS: Final = frozenset(
+    "invoke ok fail info started finished raised effect inject receipt heal healed point strike birth death sample "
+    "phase suspect moved judged unjudged note".split()
+)
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One line of a history.
+
+    Attributes:
+        t: CLOCK_MONOTONIC in nanoseconds, comparable between all processes of one machine.
+        kind: one of `KINDS`.
+        pid: the process that wrote the event.
+        op: for operations: start, submit, job, cancel, stop.
+        job: the job's number, unique within the trial.
+        role: for `invoke` of submit: warmup, faulted, bystander, fresh.
+        error: the type name of an exception.
+        message: human-readable detail, at most 500 characters.
+        data: everything else, by kind.
+    """
+
+    t: int
+    kind: str
+    pid: int = 0
+    op: str | None = None
+    job: int | None = None
+    role: str | None = None
+    error: str | None = None
+    message: str | None = None
+    data: dict[str, Any] = {}
+
+
+_decoder = msgspec.json.Decoder(Event)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: Event) -> bytes:
+    """Return the event as one line of JSON, newline included."""
+    return _encoder.encode(event) + b"\n"
+
+
+def decode_line(line: bytes) -> Event | None:
+    """Return the event in `line`, or None if it is torn, foreign or garbage."""
+    try:
+        event = _decoder.decode(line)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        return None
+    return event if event.kind in KINDS else None
+
+
+def read(path: Path) -> Iterator[Event]:
+    """Yield the events of a saved history in the order of their time; lines that are no events are passed over."""
+    events = (decode_line(line) for line in path.read_bytes().splitlines())
+    yield from sorted((event for event in events if event is not None), key=lambda event: event.t)
