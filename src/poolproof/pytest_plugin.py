@@ -1,6 +1,7 @@
 """The pytest plugin: markers that say what kind a test is, and the layer that it runs on.
 
-It is loaded into every suite of whoever installs poolproof: the standard library and pytest, nothing else, at import.
+It is loaded into every suite of whoever installs poolproof: at import, it needs pytest and the
+standard library, nothing else.
 """
 
 from typing import Final
@@ -17,8 +18,7 @@ _MARKERS: Final = (
     "performance: the same as perf",
     "slow: takes more than a second",
     "service(name): needs a running server of that name",
-    "layer(name, ...): runs once on each of these layers, named to the test by its argument `layer`: "
-    + ", ".join(LAYERS),
+    f"layer(name, ...): runs on each of these ({', '.join(LAYERS)}), told by the argument `layer`",
 )
 _ALIASES: Final = (("perf", "performance"), ("performance", "perf"))
 _foreign_layer = pytest.StashKey[bool]()
@@ -52,7 +52,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give every item its layer, refuse layers that do not exist, and leave out those not asked for."""
+    """Give each item its layer; refuse one that does not exist, drop what was not asked for."""
     _add_aliases(items)
     if config.stash[_foreign_layer]:
         return
@@ -89,9 +89,11 @@ def _layer_of(item: pytest.Item, marker: pytest.Mark) -> str | None:
 
 
 def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted: str = config.getoption("poolproof_layer")
+    wanted = config.getoption("poolproof_layer")
     if wanted == "all":
         return
-    kept = [item for item in items if ("layer", wanted) in item.user_properties]
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = kept
+    on_layer = [("layer", wanted) in item.user_properties for item in items]
+    config.hook.pytest_deselected(
+        items=[i for i, on in zip(items, on_layer, strict=True) if not on]
+    )
+    items[:] = [item for item, on in zip(items, on_layer, strict=True) if on]
