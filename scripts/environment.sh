@@ -3,7 +3,8 @@
 # The locked dependencies come by uv where there is one, else by venv and pip. It takes milliseconds when nothing has
 # changed, and says nothing more than that it is at work unless it fails. Needed: bash, and Python 3.11 to 3.13 or uv.
 #
-# POOLPROOF_PYTHON  the interpreter, as a path or (3.12) a version; it gets an environment of its own beside .venv
+# POOLPROOF_PYTHON       the interpreter, as a path or (3.12) a version; it gets an environment of its own beside .venv
+# POOLPROOF_ENVIRONMENT  a directory that is ready, and taken as it is; what a script starts finds it set
 # shellcheck shell=bash
 
 POOLPROOF_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -96,11 +97,13 @@ environment_set_up() (
 ) 9>"$1.lock"
 
 environment() {
-  local venv wanted
-  venv=$(environment_directory)
-  wanted=$(environment_fingerprint)
-  environment_is_ready "$venv" "$wanted" || environment_set_up "$venv" "$wanted" || exit 4
-  export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
+  local venv=${POOLPROOF_ENVIRONMENT:-} wanted
+  if [[ -z $venv ]]; then
+    venv=$(environment_directory)
+    wanted=$(environment_fingerprint)
+    environment_is_ready "$venv" "$wanted" || environment_set_up "$venv" "$wanted" || exit 4
+  fi
+  export POOLPROOF_ENVIRONMENT=$venv VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
   unset PYTHONHOME PYTHONPATH
 }
 

@@ -79,7 +79,7 @@ campaign_pythons() {
       continue
     fi
     found=1
-    POOLPROOF_PYTHON=$python three_suites "$@" || return 1
+    POOLPROOF_PYTHON=$python POOLPROOF_ENVIRONMENT='' three_suites "$@" || return 1
   done
   ((found))
 }

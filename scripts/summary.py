@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--began", type=float, required=True, help="seconds since the epoch")
     parser.add_argument("--layers", nargs="*", default=[])
     parser.add_argument("--also", default="", help="what else is to be said in the last line")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     lines = summary(given.name, read(given.files), layers=given.layers, status=given.status)
     lines[-1] += f"{given.also} in {time.time() - given.began:.1f} s"
     print("\n".join(lines))
