@@ -40,11 +40,18 @@ class Host:
         self.directory = directory
         self.threads = 1
         self.version = ""
+        self._copies = 0
 
     async def __aenter__(self) -> Self:
         theirs, self._control = socket.socketpair()
         lifeline, self._life = os.pipe2(os.O_CLOEXEC)
-        command = [self.target.python, "-m", "poolproof.agent.keeper", str(lifeline), str(theirs.fileno())]
+        command = [
+            self.target.python,
+            "-m",
+            "poolproof.agent.keeper",
+            str(lifeline),
+            str(theirs.fileno()),
+        ]
         with theirs, open(self.directory / "host.log", "ab") as log:
             try:
                 self._keeper = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once
@@ -76,7 +83,10 @@ class Host:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 
@@ -86,7 +96,12 @@ class Host:
         with suppress(FileExistsError):
             (link / "poolproof").symlink_to(PACKAGE)
         inherited = os.environ.get("PYTHONPATH", "")
-        path = [str(PACKAGE / "agent" / "site"), str(link), self.target.cwd, *filter(None, [inherited])]
+        path = [
+            str(PACKAGE / "agent" / "site"),
+            str(link),
+            self.target.cwd,
+            *filter(None, [inherited]),
+        ]
         return {**os.environ, "PYTHONPATH": os.pathsep.join(path), RUN_VARIABLE: self.run}
 
     async def _prepare(self) -> None:
@@ -99,7 +114,9 @@ class Host:
                 " got no answer; give a longer --deadline"
             ) from None
         except HostLostError as error:
-            raise TargetError(f"importing {self.target.name} ended its interpreter: {self._last_words()}") from error
+            raise TargetError(
+                f"importing {self.target.name} ended its interpreter: {self._last_words()}"
+            ) from error
         self.threads = reply["threads"]
         self.version = reply["version"]
 
@@ -112,11 +129,20 @@ class Host:
             self._writer.write(msgspec.json.encode(request) + b"\n")
             line = await self._reader.readline()
         if not line:
-            raise HostLostError(f"the host of {self.target.name} ended unexpectedly: {self._last_words()}")
+            raise HostLostError(
+                f"the host of {self.target.name} ended unexpectedly: {self._last_words()}"
+            )
         reply: dict[str, Any] = msgspec.json.decode(line)
         if "problem" in reply:
             raise TargetError(reply["problem"])
         return reply
+
+    def another(self) -> "Host":
+        """Return a second host of the same target, not started yet."""
+        self._copies += 1
+        directory = self.directory / f"copy{self._copies}"
+        directory.mkdir()
+        return Host(self.target, run=self.run, directory=directory)
 
     async def preload(self, modules: list[str]) -> None:
         """Import these modules before the next fork, for speed; those that fail are passed over."""
@@ -141,7 +167,9 @@ class Host:
         """End every process of this host, whatever state it is in."""
         self._writer.close()
         with suppress(OSError):
-            os.close(self._life)  # the keeper sees the end of its lifeline, and ends all that is below it
+            os.close(
+                self._life
+            )  # the keeper sees the end of its lifeline, and ends all that is below it
         try:
             await asyncio.to_thread(self._keeper.wait, END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -171,7 +199,9 @@ class Trial:
         (self.directory / "gates").mkdir()
         os.mkfifo(self.directory / "commands")
         self._commands = os.open(self.directory / "commands", os.O_RDWR | os.O_CLOEXEC)
-        self._append = os.open(self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._append = os.open(
+            self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
         self._tail = os.open(self.journal, os.O_RDONLY | os.O_CLOEXEC)
 
     def command(self, do: str, **arguments: Any) -> None:

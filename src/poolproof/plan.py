@@ -80,11 +80,15 @@ def load(path: Path) -> Plan:
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
     except OSError as error:
-        raise UsageError(f"expected a plan file, got {error}; a plan is written by `poolproof check`") from error
+        raise UsageError(
+            f"expected a plan file, got {error}; a plan is written by `poolproof check`"
+        ) from error
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise UsageError(f"expected a plan of poolproof in {path}, got: {error}") from error
     if plan.schema != SCHEMA:
-        raise UsageError(f"expected plan schema {SCHEMA}, got {plan.schema} in {path}; check the target anew")
+        raise UsageError(
+            f"expected plan schema {SCHEMA}, got {plan.schema} in {path}; check the target anew"
+        )
     return plan
 
 

@@ -36,7 +36,11 @@ def main(directory: str, request: dict[str, Any], factory: target.Factory) -> No
     try:
         Owner(directory, request, factory).run()
     except BaseException as error:  # noqa: BLE001 - whatever the target lets loose on its owner is evidence
-        journal.write("note", error=type(error).__name__, message=f"the owner's main thread ended: {error}"[:500])
+        journal.write(
+            "note",
+            error=type(error).__name__,
+            message=f"the owner's main thread ended: {error}"[:500],
+        )
         os._exit(1)
     os._exit(0)
 
@@ -106,7 +110,9 @@ class Owner:
             self.adapter = adapter
             self.declared = target.declared(self.factory, pool)
             adapter.start()
-            journal.write("ok", op="start", data=self._describe(pool) if self.request["describe"] else {})
+            journal.write(
+                "ok", op="start", data=self._describe(pool) if self.request["describe"] else {}
+            )
             began.set()
             while (command := self._next())["do"] not in ("stop", "exit"):
                 self._obey(command)
@@ -115,7 +121,9 @@ class Owner:
 
         journal.write("invoke", op="start")
         try:
-            target.host(self.factory, self.request["workers"], script, adapter=self.request["adapter"])
+            target.host(
+                self.factory, self.request["workers"], script, adapter=self.request["adapter"]
+            )
         except BaseException as error:  # noqa: BLE001 - a target may raise anything
             fields = {"error": type(error).__name__, "message": str(error)[:2000]}
             journal.write("fail", op="stop" if began.is_set() else "start", **fields)
@@ -159,21 +167,32 @@ class Owner:
     def _submit(self, spec: work.Spec) -> None:
         number = spec["job"]
         self.specs[number] = spec
-        journal.write("invoke", op="submit", job=number, role=spec.pop("role"), data={"body": spec["body"]})
+        journal.write(
+            "invoke", op="submit", job=number, role=spec.pop("role"), data={"body": spec["body"]}
+        )
         try:
             handle = self._hand_over(spec)
         except BaseException as error:  # noqa: BLE001 - a target may raise anything
-            journal.write("info", op="submit", job=number, error=type(error).__name__, message=str(error)[:500])
+            journal.write(
+                "info",
+                op="submit",
+                job=number,
+                error=type(error).__name__,
+                message=str(error)[:500],
+            )
             return
         journal.write("ok", op="submit", job=number)
         self.handles[number] = handle
-        threading.Thread(target=self._wait, args=(number,), name=f"poolproof-wait-{number}", daemon=True).start()
+        threading.Thread(
+            target=self._wait, args=(number,), name=f"poolproof-wait-{number}", daemon=True
+        ).start()
 
     def _hand_over(self, spec: work.Spec) -> Any:
         if spec["body"] == "own":
             return self.adapter.submit(*self._own_job(spec).arguments)
         function = work.run_coroutine if spec.get("style") == "coroutine" else work.run
         if spec["body"] == "callback":
+
             def callback(_outcome: object) -> NoReturn:
                 work.witness(spec, "callback")
                 raise RuntimeError(f"job {spec['job']}: its callback raises, on purpose")
@@ -213,7 +232,13 @@ class Owner:
             try:
                 cancelled = bool(self.adapter.cancel(self.handles[number]))
             except BaseException as error:  # noqa: BLE001 - a target may raise anything
-                journal.write("fail", op="cancel", job=number, error=type(error).__name__, message=str(error)[:500])
+                journal.write(
+                    "fail",
+                    op="cancel",
+                    job=number,
+                    error=type(error).__name__,
+                    message=str(error)[:500],
+                )
             else:
                 journal.write("ok", op="cancel", job=number, data={"cancelled": cancelled})
 
@@ -244,7 +269,10 @@ class Owner:
             opened += [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(files)]
         except (MemoryError, OSError) as error:
             journal.write(
-                "effect", error=type(error).__name__, message=str(error)[:200], data={"effect": "refused"}
+                "effect",
+                error=type(error).__name__,
+                message=str(error)[:200],
+                data={"effect": "refused"},
             )
         finally:
             for descriptor in opened:
@@ -258,11 +286,17 @@ class Owner:
     def _holdings(self) -> dict[str, Any]:
         return {
             "fds": _descriptors({self.commands, journal.descriptor()}),
-            "threads": sorted(t.name for t in threading.enumerate() if not t.name.startswith(("poolproof", "Main"))),
+            "threads": sorted(
+                t.name
+                for t in threading.enumerate()
+                if not t.name.startswith(("poolproof", "Main"))
+            ),
             "processes": _processes(),
             "shm": sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else [],
             "files": sorted(
-                os.path.join(where, name) for where, _, names in os.walk(f"{self.directory}/tmp") for name in names
+                os.path.join(where, name)
+                for where, _, names in os.walk(f"{self.directory}/tmp")
+                for name in names
             ),
         }
 

@@ -56,7 +56,9 @@ def _state() -> dict[str, Any]:
     return {"threads": len(os.listdir("/proc/self/task")), "version": sys.version.split()[0]}
 
 
-def _fork(request: dict[str, Any], prepared: target.Factory | None, control: socket.socket) -> dict[str, Any]:
+def _fork(
+    request: dict[str, Any], prepared: target.Factory | None, control: socket.socket
+) -> dict[str, Any]:
     if prepared is None:
         return {"problem": "nothing is prepared"}
     parent = os.getpid()

@@ -30,7 +30,9 @@ class Nemesis:
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
-        self.applied = [Applied(i, spec, lookup(spec.kind)) for i, spec in enumerate(rig.plan.faults)]
+        self.applied = [
+            Applied(i, spec, lookup(spec.kind)) for i, spec in enumerate(rig.plan.faults)
+        ]
 
     async def inject(self) -> None:
         """Apply every fault of the plan, and wait a bounded time for each receipt."""

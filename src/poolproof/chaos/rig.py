@@ -35,6 +35,8 @@ class Slots:
     """How many trials run at once, and how many are parked; a parked one gives its place to another."""
 
     def __init__(self, *, running: int, parked: int, end: float) -> None:
+        self.most = parked
+        self.opening = asyncio.Semaphore(parked)
         self.running = asyncio.Semaphore(running)
         self.parked = asyncio.Semaphore(parked)
         self.end = end
@@ -59,13 +61,14 @@ class Suspicion:
 class Rig:
     """A trial, its plan, and what has been learnt of its processes; the `Scene` that faults see."""
 
-    def __init__(self, host: Host, plan: Plan, directory: Path, slots: Slots, *, style: str = "plain", describe: bool = False) -> None:
+    def __init__(
+        self, host: Host, plan: Plan, directory: Path, slots: Slots, *, style: str = "plain"
+    ) -> None:
         self.host = host
         self.plan = plan
         self.directory = directory
         self.slots = slots
         self.style = style
-        self.describe = describe
         self.suspicion: Suspicion | None = None
         self.faulted: tuple[int, ...] = ()
         self._next_job = 1
@@ -81,7 +84,8 @@ class Rig:
 
     async def open(self) -> None:
         """Fork the trial and learn who its owner is."""
-        self.trial = await self.host.fork(self.directory, describe=self.describe)
+        unharmed = not self.plan.faults and self.plan.point is None
+        self.trial = await self.host.fork(self.directory, describe=unharmed)
         self.watch = Watch(self.trial.root)
         self.owner = await self._find_owner()
 
@@ -105,13 +109,20 @@ class Rig:
         """Tell the owner what to do next."""
         self.trial.command(do, **arguments)
 
+    def adopt_style(self) -> None:
+        """Choose, in a reference trial, what kind of job the started pool says that it takes."""
+        if self.style == "auto" and (told := self.over("start")) is not None:
+            known = {"plain": "plain"}.get(str(told.data.get("style")), "coroutine")
+            self.style = "own" if told.data.get("jobs") else known
+
     def submit(self, count: int, role: str, body: str = "echo", **more: Any) -> tuple[int, ...]:
         """Ask for `count` jobs to be submitted; return their numbers."""
         numbers = tuple(range(self._next_job, self._next_job + count))
         self._next_job += count
         self._submitted += numbers
         common = {"role": role, "body": body, "style": self.style, **more}
-        specs = [{"job": n, "token": f"answer-{self.plan.seed}-{n}", "index": n, **common} for n in numbers]
+        common["body"] = "own" if self.style == "own" else body
+        specs = [{"job": n, "token": f"answer-{self.plan.seed}-{n}", **common} for n in numbers]
         if specs:
             self.command("submit", jobs=specs)
         return numbers
@@ -151,6 +162,13 @@ class Rig:
         if (stat := procfs.stat(worker.pid)) is not None:
             self._signatures.add((stat.parent, _shape(procfs.cmdline(worker.pid))))
 
+    def _remember_all(self) -> None:
+        """Take every child for a worker where no job of ours can tell: none ran, or all ran in the owner."""
+        if not self._started:
+            for pid in self.trial.processes():
+                if pid != self.owner.pid:
+                    self._remember(Identity(pid, 0))
+
     def runner(self, job: int) -> Identity | None:
         """Return the process that started this job last, or None if none has."""
         starts = self._started.get(job)
@@ -158,12 +176,16 @@ class Rig:
 
     def workers(self) -> list[Identity]:
         """Return the live workers: siblings, by parent and command line, of those that have run a job."""
+        if not self._signatures:
+            self._remember_all()
         found: list[Identity] = []
         for pid in self.trial.processes():
             if pid == self.owner.pid or (stat := procfs.stat(pid)) is None:
                 continue
             line = _shape(procfs.cmdline(pid))
-            if (stat.parent, line) in self._signatures and not any(servant in line for servant in _SERVANTS):
+            if (stat.parent, line) in self._signatures and not any(
+                servant in line for servant in _SERVANTS
+            ):
                 if procfs.alive(worker := Identity(pid, stat.born)):
                     found.append(worker)
         return sorted(found, key=lambda worker: worker.pid)
@@ -194,7 +216,9 @@ class Rig:
 
     def samples(self, label: str) -> int:
         """Return how many samples with that label there are."""
-        return sum(event.kind == "sample" and event.data.get("label") == label for event in self.events)
+        return sum(
+            event.kind == "sample" and event.data.get("label") == label for event in self.events
+        )
 
     def forget(self, *ops: str) -> None:
         """Forget how these operations ended: the pool gets another life."""
@@ -203,7 +227,9 @@ class Rig:
 
     def livelock(self) -> int | None:
         """Return a job that is started again and again, or None."""
-        return next((job for job, starts in self._started.items() if len(starts) >= LIVELOCK_STARTS), None)
+        return next(
+            (job for job, starts in self._started.items() if len(starts) >= LIVELOCK_STARTS), None
+        )
 
     # Patience.
 
@@ -232,17 +258,25 @@ class Rig:
                 verdict = self.watch.look(len(self.events))
                 found = None if patient else _read(verdict)
             if found is not None:
-                self._suspect(*found, op=op, waited=now - moved if found[0] != "overdue" else now - began)
+                self._suspect(
+                    *found, op=op, waited=now - moved if found[0] != "overdue" else now - began
+                )
                 return False
             await asyncio.sleep(TICK_SECONDS)
 
     def _suspect(self, why: str, due: float | None, *, op: str, waited: float) -> None:
         print_ = self.watch.fingerprint()
-        self.suspicion = Suspicion(why=why, op=op, at=time.monotonic(), waited=waited, due=due, print=print_)
+        self.suspicion = Suspicion(
+            why=why, op=op, at=time.monotonic(), waited=waited, due=due, print=print_
+        )
         self._mark("suspect", op, waited, why=why)
 
     def _mark(self, kind: str, op: str, waited: float, **data: Any) -> None:
-        self.trial.write(kind, op=op, data={"waited_ms": round(waited * 1000, 1), "pending": self.pending(), **data})
+        self.trial.write(
+            kind,
+            op=op,
+            data={"waited_ms": round(waited * 1000, 1), "pending": self.pending(), **data},
+        )
 
     async def park(self, done: Callable[[], bool], op: str) -> bool:
         """Set a suspected tree aside, alive, until it moves or the suspicion is confirmed; return whether it moved."""
@@ -273,7 +307,9 @@ class Rig:
                 self._mark("unjudged", op, waited)
                 return False
             if self._as_it_was(suspicion, seen) or waited > PATIENCE * self.plan.target.deadline:
-                self._mark("judged", op, waited, why=suspicion.why, alive=[w.pid for w in self.workers()])
+                self._mark(
+                    "judged", op, waited, why=suspicion.why, alive=[w.pid for w in self.workers()]
+                )
                 return False
             if await self.settle(done, op):
                 self._mark("moved", op, time.monotonic() - first.at + first.waited)

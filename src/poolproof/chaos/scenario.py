@@ -27,7 +27,13 @@ Clean = Callable[[tuple[Event, ...]], bool]
 
 
 async def play(
-    host: Host, plan: Plan, directory: Path, slots: Slots, *, style: str = "plain", clean: Clean | None = None
+    host: Host,
+    plan: Plan,
+    directory: Path,
+    slots: Slots,
+    *,
+    style: str = "plain",
+    clean: Clean | None = None,
 ) -> tuple[Event, ...]:
     """Play the plan in a trial of its own and return its history; nothing of the trial outlives the call.
 
@@ -46,7 +52,9 @@ async def play(
 
 
 @contextlib.asynccontextmanager
-async def _opened(host: Host, plan: Plan, directory: Path, slots: Slots, style: str) -> AsyncIterator[Rig]:
+async def _opened(
+    host: Host, plan: Plan, directory: Path, slots: Slots, style: str
+) -> AsyncIterator[Rig]:
     rig = Rig(host, plan, directory, slots, style=style)
     try:
         await rig.open()
@@ -96,11 +104,12 @@ class _Trial:
             return False
         if rig.over("start").kind == "fail":
             return False
+        rig.adopt_style()
         jobs = rig.submit(self.plan.warmup, "warmup")
-        if not await rig.settle(lambda: rig.resolved(jobs), "job", patient=True):
-            return False
-        rig.trial.write("phase", data={"phase": "faulted"})
-        return True
+        steady = await rig.settle(lambda: rig.resolved(jobs), "job", patient=bool(self.plan.faults))
+        workers = [worker.pid for worker in rig.workers()]
+        rig.trial.write("phase", data={"phase": "faulted", "style": rig.style, "workers": workers})
+        return steady or not self.plan.faults
 
     async def ask_fresh(self) -> None:
         """Ask the healed pool for new jobs, as many at once as it has workers and more."""
@@ -161,12 +170,14 @@ class _Trial:
         """Submit the faulted jobs and their bystanders, and wait for their outcome."""
         rig = self.rig
         body, size = self._body()
-        rig.faulted = rig.submit(self.plan.jobs, "faulted", body, **({"size": size} if size else {}))
+        rig.faulted = rig.submit(
+            self.plan.jobs, "faulted", body, **({"size": size} if size else {})
+        )
         bystanders = rig.submit(self.plan.bystanders, "bystander")
         await rig.settle(lambda: rig.resolved(rig.faulted + bystanders), "job")
 
     def _body(self) -> tuple[str, int]:
-        if "own" in self.rig.style:
+        if self.rig.style == "own":
             return "own", 0
         faults = [applied.fault for applied in self.nemesis.applied]
         return (faults[0].body, faults[0].size) if faults and not self.plan.null else ("echo", 0)
@@ -175,7 +186,9 @@ class _Trial:
         await self.nemesis.inject()
         fault = self.nemesis.applied[0].fault
         if fault.size or fault.kind.startswith("fd-"):
-            self.rig.command("probe", size=fault.size if fault.kind.startswith("memory") else 0, files=2)
+            self.rig.command(
+                "probe", size=fault.size if fault.kind.startswith("memory") else 0, files=2
+            )
         await self.ask_together()
         await self.nemesis.receive()
 
@@ -189,10 +202,18 @@ class _Trial:
 
     async def _occupy(self) -> tuple[int, ...]:
         """Have the faulted jobs, and bystanders up to the number of workers, run and wait at the gate."""
-        rig, gate = self.rig, self.rig.trial.close_gate(GATE)
-        width = self.plan.target.workers
+        rig, width = self.rig, self.plan.target.workers
+        if (
+            rig.style == "own"
+        ):  # no gate in a job that is not ours: what it runs when it is hit, nobody knows
+            rig.faulted = rig.submit(self.plan.jobs + self.plan.bystanders, "faulted")
+            await rig.settle(lambda: rig.accepted(rig.faulted), "job")
+            return rig.faulted
+        gate = rig.trial.close_gate(GATE)
         rig.faulted = rig.submit(min(self.plan.jobs, width), "faulted", gate=gate)
-        beside = rig.submit(min(self.plan.bystanders, width - len(rig.faulted)), "bystander", gate=gate)
+        beside = rig.submit(
+            min(self.plan.bystanders, width - len(rig.faulted)), "bystander", gate=gate
+        )
         await rig.settle(lambda: rig.started(rig.faulted + beside), "job")
         rig.submit(self.plan.bystanders - len(beside), "bystander")
         return rig.faulted + beside
@@ -200,7 +221,9 @@ class _Trial:
     async def job(self) -> None:
         rig = self.rig
         gate = rig.trial.close_gate(GATE)
-        beside = rig.submit(min(self.plan.bystanders, self.plan.target.workers - 1), "bystander", gate=gate)
+        beside = rig.submit(
+            min(self.plan.bystanders, self.plan.target.workers - 1), "bystander", gate=gate
+        )
         await rig.settle(lambda: rig.started(beside), "job")
         await self.nemesis.inject()
         body, _ = self._body()
@@ -305,7 +328,7 @@ class _Crash(_Trial):
         if not await rig.settle(began, "start") and not await rig.park(began, "start"):
             return
         rig.faulted = rig.submit(self.plan.jobs, "faulted")
-        failing = rig.submit(1, "faulted", "fail") if "own" not in rig.style else ()
+        failing = rig.submit(1, "faulted", "fail") if rig.style != "own" else ()
         beside = rig.submit(self.plan.bystanders, "bystander")
         await rig.settle(lambda: rig.resolved(rig.faulted + failing + beside), "job")
         self.witness()
@@ -333,11 +356,14 @@ def _strike_evidence(victim: procfs.Identity, effect: str) -> str | None:
     alive = procfs.alive(victim)
     if effect == "kill":
         return None if alive else f"process {victim.pid} (born {victim.born}) is gone from /proc"
-    return f"process {victim.pid} (born {victim.born}) {'lives on' if alive else 'is gone from /proc'}"
+    return (
+        f"process {victim.pid} (born {victim.born}) {'lives on' if alive else 'is gone from /proc'}"
+    )
 
 
-def write_points(directory: Path, **points: object) -> None:
-    """Tell the trial's workers, before they are born, what to record or where to strike."""
-    directory.mkdir(parents=True, exist_ok=True)
+def write_points(directory: Path, points: dict[str, object] | None) -> None:
+    """Make the trial's directory, and tell its workers, before they are born, what to record or where to strike."""
+    directory.mkdir(parents=True)
+    if points is None:
+        return
     (directory / "points.json").write_bytes(msgspec.json.encode(points))
-

@@ -3,4 +3,14 @@
 from poolproof.faults import asynchrony, lifecycle, process, resource, workload
 from poolproof.faults.base import FAULTS, Fault, Scene, lookup
 
-__all__ = ["FAULTS", "Fault", "Scene", "asynchrony", "lifecycle", "lookup", "process", "resource", "workload"]
+__all__ = [
+    "FAULTS",
+    "Fault",
+    "Scene",
+    "asynchrony",
+    "lifecycle",
+    "lookup",
+    "process",
+    "resource",
+    "workload",
+]

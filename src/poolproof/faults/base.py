@@ -87,7 +87,7 @@ MISSING: dict[str, str] = {
     "processes": "its jobs run in the owner's own process: there is no worker process to hit",
     "threads-or-processes": "its jobs run on the owner's event loop: raising this there ends the loop, not a worker",
     "workers-known": "its worker processes could not be told from its other processes",
-    "own-jobs": "its workers accept only the jobs that its module carries",
+    "any-job": "its workers accept only the jobs that its module carries",
     "cancel": "it offers no cancellation",
     "callback": "it offers no callback",
     "loop": "it is no asyncio pool whose jobs run on its own loop",
@@ -110,7 +110,9 @@ def lookup(kind: str) -> Fault:
         return FAULTS[kind]
     except KeyError:
         known = ", ".join(FAULTS)
-        raise UsageError(f"expected a kind of fault, got {kind!r}; known are: all, none, {known}") from None
+        raise UsageError(
+            f"expected a kind of fault, got {kind!r}; known are: all, none, {known}"
+        ) from None
 
 
 def inapplicable(fault: Fault, facts: frozenset[str]) -> str | None:
@@ -123,7 +125,11 @@ def effect_seen(effect: str) -> Evidence:
 
     def receipt(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> str | None:
         for event in scene.events:
-            if event.kind == "effect" and event.job in scene.faulted and event.data.get("effect") == effect:
+            if (
+                event.kind == "effect"
+                and event.job in scene.faulted
+                and event.data.get("effect") == effect
+            ):
                 return f"{effect} of job {event.job} in process {event.pid}"
         return None
 

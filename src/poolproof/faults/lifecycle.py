@@ -17,16 +17,24 @@ def _owner(scene: Scene, _spec: FaultSpec) -> list[Identity]:
     return [scene.owner]
 
 
-def _stopped_while_running(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> str | None:
+def _stopped_while_running(
+    scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]
+) -> str | None:
     begun = {event.job for event in scene.events if event.kind == "started"}
     over = {event.job for event in scene.events if event.kind in ("finished", "raised")}
     asked = any(event.kind == "invoke" and event.op == "stop" for event in scene.events)
     running = begun - over & begun
-    return f"shutdown was asked for while jobs {sorted(filter(None, running))} ran" if asked and running else None
+    return (
+        f"shutdown was asked for while jobs {sorted(filter(None, running))} ran"
+        if asked and running
+        else None
+    )
 
 
 def _cancelled(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> str | None:
-    answers = [event for event in scene.events if event.op == "cancel" and event.kind in ("ok", "fail")]
+    answers = [
+        event for event in scene.events if event.op == "cancel" and event.kind in ("ok", "fail")
+    ]
     return f"the pool answered {len(answers)} requests to cancel" if answers else None
 
 
@@ -43,7 +51,11 @@ def _forbid_processes(scene: Scene, _spec: FaultSpec, victims: Sequence[Identity
 
 def _forbidden(scene: Scene, spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
     soft, _ = resource.prlimit(scene.owner.pid, resource.RLIMIT_NPROC)
-    return f"{gone(scene, spec, victims)}; the owner may have {soft} process" if soft == 1 and gone(scene, spec, victims) else None
+    return (
+        f"{gone(scene, spec, victims)}; the owner may have {soft} process"
+        if soft == 1 and gone(scene, spec, victims)
+        else None
+    )
 
 
 def _allow_processes(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> None:
@@ -57,7 +69,7 @@ register(
         kind="shutdown-busy",
         does="shutdown while every worker runs a job",
         moment="stop",
-        needs=("own-jobs",),
+        needs=("any-job",),
         receipt=_stopped_while_running,
     )
 )

@@ -18,9 +18,9 @@ SHARE = 0.6
 
 
 def busy(scene: Scene, _spec: FaultSpec) -> list[Identity]:
-    """Choose the worker that runs the first faulted job."""
+    """Choose the worker that runs the first faulted job; any worker where the jobs are not ours and cannot tell."""
     runners = (scene.runner(job) for job in scene.faulted)
-    return [runner for runner in runners if runner is not None][:1]
+    return [runner for runner in runners if runner is not None][:1] or scene.workers()[:1]
 
 
 def idle(scene: Scene, spec: FaultSpec) -> list[Identity]:
@@ -50,7 +50,9 @@ def send(number: int) -> Inject:
     return inject
 
 
-async def _kill_with_replacement(scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> None:
+async def _kill_with_replacement(
+    scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]
+) -> None:
     before = set(scene.workers())
     for victim in victims:
         send_signal(victim, signal.SIGKILL)
@@ -106,7 +108,9 @@ def _names(victims: Sequence[Identity]) -> str:
 Chooser = Callable[[Scene, FaultSpec], list[Identity]]
 
 
-def _signal_fault(kind: str, does: str, number: int, victims: Chooser, *, idle_worker: bool = False) -> None:
+def _signal_fault(
+    kind: str, does: str, number: int, victims: Chooser, *, idle_worker: bool = False
+) -> None:
     register(
         Fault(
             kind=kind,
@@ -123,7 +127,9 @@ def _signal_fault(kind: str, does: str, number: int, victims: Chooser, *, idle_w
 
 _signal_fault("kill-idle", "SIGKILL of an idle worker", signal.SIGKILL, idle, idle_worker=True)
 _signal_fault("kill-busy", "SIGKILL of a worker that runs a job", signal.SIGKILL, busy)
-_signal_fault("kill-60-percent", "SIGKILL of 60 % of the workers at once", signal.SIGKILL, most_workers)
+_signal_fault(
+    "kill-60-percent", "SIGKILL of 60 % of the workers at once", signal.SIGKILL, most_workers
+)
 _signal_fault("kill-all", "SIGKILL of all workers at once", signal.SIGKILL, all_workers)
 _signal_fault("segv-busy", "SIGSEGV of a worker that runs a job", signal.SIGSEGV, busy)
 _signal_fault("term-idle", "SIGTERM to an idle worker", signal.SIGTERM, idle, idle_worker=True)
@@ -141,7 +147,10 @@ register(
     )
 )
 
-for _kind, _victims, _variants in (("freeze-idle", idle, ("idle:each",)), ("freeze-busy", busy, ("",))):
+for _kind, _victims, _variants in (
+    ("freeze-idle", idle, ("idle:each",)),
+    ("freeze-busy", busy, ("",)),
+):
     register(
         Fault(
             kind=_kind,

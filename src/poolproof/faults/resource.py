@@ -73,8 +73,8 @@ def _refused(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> st
 
 def _register(name: str, does: str, which: int, measure: Callable[[int], int], body: str) -> None:
     for whose, victims, needs in (
-        ("worker", all_workers, ("processes", "workers-known", "own-jobs")),
-        ("owner", _owner, ("own-jobs",)),
+        ("worker", all_workers, ("processes", "workers-known", "any-job")),
+        ("owner", _owner, ("any-job",)),
     ):
         register(
             Fault(
@@ -82,7 +82,11 @@ def _register(name: str, does: str, which: int, measure: Callable[[int], int], b
                 does=f"{does} {'on every worker' if whose == 'worker' else 'on the owner of the pool'}",
                 moment="idle",
                 needs=needs,
-                body=body if whose == "worker" else "big" if which == resource.RLIMIT_AS else "echo",
+                body=body
+                if whose == "worker"
+                else "big"
+                if which == resource.RLIMIT_AS
+                else "echo",
                 size=ALLOCATION_BYTES,
                 victims=victims,
                 inject=_limit(which, measure),
@@ -93,5 +97,11 @@ def _register(name: str, does: str, which: int, measure: Callable[[int], int], b
         )
 
 
-_register("fd-exhaustion", "no file descriptor left", resource.RLIMIT_NOFILE, _lowest_free_descriptor, "open-file")
+_register(
+    "fd-exhaustion",
+    "no file descriptor left",
+    resource.RLIMIT_NOFILE,
+    _lowest_free_descriptor,
+    "open-file",
+)
 _register("memory-limit", "no memory left", resource.RLIMIT_AS, _address_space, "allocate")

@@ -17,7 +17,11 @@ def _process_gone(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) 
 
 def _answered_big(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> str | None:
     for event in scene.events:
-        if event.kind == "finished" and event.job in scene.faulted and event.data.get("size", 0) >= BIG_BYTES:
+        if (
+            event.kind == "finished"
+            and event.job in scene.faulted
+            and event.data.get("size", 0) >= BIG_BYTES
+        ):
             return f"job {event.job} returned {event.data['size']} bytes in process {event.pid}"
     return None
 
@@ -25,13 +29,28 @@ def _answered_big(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) 
 BIG_BYTES = 64 * 1024 * 1024
 
 
-def _job_fault(body: str, does: str, receipt: Evidence, *needs: str, kind: str | None = None) -> None:
-    register(Fault(kind=kind or body, does=does, moment="job", body=body, needs=("own-jobs", *needs), receipt=receipt))
+def _job_fault(
+    body: str, does: str, receipt: Evidence, *needs: str, kind: str | None = None
+) -> None:
+    register(
+        Fault(
+            kind=kind or body,
+            does=does,
+            moment="job",
+            body=body,
+            needs=("any-job", *needs),
+            receipt=receipt,
+        )
+    )
 
 
 _job_fault("exit", "os._exit in a job", _process_gone, "processes", kind="exit-in-job")
 _job_fault(
-    "sysexit", "sys.exit in a job", raised_in_job("SystemExit"), "threads-or-processes", kind="sysexit-in-job"
+    "sysexit",
+    "sys.exit in a job",
+    raised_in_job("SystemExit"),
+    "threads-or-processes",
+    kind="sysexit-in-job",
 )
 _job_fault(
     "interrupt",
@@ -40,9 +59,16 @@ _job_fault(
     "threads-or-processes",
     kind="interrupt-in-job",
 )
-_job_fault("fail", "an ordinary exception in a job", raised_in_job("ValueError"), kind="error-in-job")
+_job_fault(
+    "fail", "an ordinary exception in a job", raised_in_job("ValueError"), kind="error-in-job"
+)
 for _what in ("argument", "result", "exception"):
-    _job_fault(f"{_what}-unpicklable", f"an {_what} that cannot be pickled", effect_seen("pickle"), "processes")
+    _job_fault(
+        f"{_what}-unpicklable",
+        f"an {_what} that cannot be pickled",
+        effect_seen("pickle"),
+        "processes",
+    )
     _job_fault(
         f"{_what}-unloadable",
         f"an {_what} that cannot be unpickled on the other side",
@@ -56,7 +82,7 @@ register(
         does="a callback that raises",
         moment="job",
         body="callback",
-        needs=("own-jobs", "callback"),
+        needs=("any-job", "callback"),
         receipt=effect_seen("callback"),
     )
 )
