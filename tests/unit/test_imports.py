@@ -20,7 +20,9 @@ INSIDE_TARGETS: Final = ("agent", "adapters")
 
 def run(program: str, *options: str) -> str:
     command = [sys.executable, *options, "-c", program]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
 
 
 def test_importing_poolproof_imports_nothing_else() -> None:
