@@ -18,8 +18,6 @@ from poolproof.watch import procfs
 _NS: Final = 1_000_000_000
 _MASKS: Final = re.compile(r"^Sig(?:Cgt|Blk):\s*([0-9a-f]+)$", re.MULTILINE)
 _VALUE: Final = re.compile(r"^it_value: \((\d+), (\d+)\)$", re.MULTILINE)
-# From include/net/tcp_states.h; a listening socket has its backlog in that column.
-_LISTENING: Final = "0A"
 _ALARM_BIT: Final = 1 << (signal.SIGALRM - 1)
 
 
@@ -36,8 +34,14 @@ class Pending:
     unseen: frozenset[int] = frozenset()
 
 
+NOTHING_PENDING: Final = Pending()
+
+
 def pending(pids: Iterable[int], now_ns: int) -> Pending:
-    """Look at the processes once; about 0.05 ms each, so only when a tree is suspected."""
+    """Look at the processes once; about 0.05 ms each, so only when a tree is suspected.
+
+    What ends while it looks is gone from the list; only a sample taken afterwards shows that.
+    """
     ends: list[int] = []
     unseen: set[int] = set()
     for pid in pids:
@@ -86,8 +90,8 @@ def _sending(pid: int) -> set[str]:
         for line in _text(f"/proc/{pid}/net/{name}").splitlines()[1:]
     ]
     rows = (line.split() for line in lines)
-    return {
-        inode
-        for _, _, _, state, queues, _, _, _, _, inode, *_ in rows
-        if not queues.startswith("00000000:") and state != _LISTENING
-    }
+    return {inode for *_, queues, _, _, _, _, inode in (row[:10] for row in rows) if _sends(queues)}
+
+
+def _sends(queues: str) -> bool:
+    return not queues.startswith("00000000:")

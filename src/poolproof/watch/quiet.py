@@ -10,13 +10,10 @@ gate, is quiet, and only the caller can know that it is not stuck.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 from poolproof.watch import calls
-from poolproof.watch.pending import Pending
+from poolproof.watch.pending import NOTHING_PENDING, Pending
 from poolproof.watch.sample import Task, TreeSample
-
-_NOTHING_PENDING: Final = Pending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +250,7 @@ class Quietness:
         for track in self._tracks.values():
             track.start_over(forget=forget)
 
-    def verdict(self, now_ns: int, pending: Pending = _NOTHING_PENDING) -> Verdict:
+    def verdict(self, now_ns: int, pending: Pending = NOTHING_PENDING) -> Verdict:
         """Judge by what was observed so far.
 
         Args:

@@ -2,8 +2,8 @@
 
 import time
 
-from poolproof.watch.pending import pending
-from poolproof.watch.quiet import Fingerprint, Quiet, Quietness, Verdict, fingerprint
+from poolproof.watch.pending import NOTHING_PENDING, Pending, pending
+from poolproof.watch.quiet import Fingerprint, Motion, Quiet, Quietness, Verdict, fingerprint
 from poolproof.watch.sample import TreeSample, sample
 
 
@@ -25,15 +25,33 @@ class Watch:
 
     def look(self, history_mark: int) -> Verdict:
         """Take a sample and judge; before it says quiet, it asks for the kernel's timers."""
-        self._last = sample(self._root_pid, self._last)
-        self._quietness.observe(self._last, history_mark)
-        verdict = self._quietness.verdict(self._last.ended_ns)
+        verdict = self._judge(history_mark)
         if not isinstance(verdict, Quiet):
             return verdict
-        now_ns = time.monotonic_ns()
-        return self._quietness.verdict(now_ns, pending(self._last.pids, now_ns))
+        # Asked first and sampled after: a timer that ended unnoticed in between has woken somebody.
+        return self._judge(history_mark, pending(self._pids, time.monotonic_ns()))
 
     def fingerprint(self) -> Fingerprint:
-        """Return what tells later whether the tree moved since now; takes a sample of its own."""
-        self._last = sample(self._root_pid, self._last)
+        """Return what the last look saw, to ask `motion_since` later; raises if there was none."""
+        if self._last is None:
+            raise RuntimeError(
+                "expected a look before the fingerprint, got none; call look() first"
+            )
         return fingerprint(self._last)
+
+    def motion_since(self, earlier: Fingerprint) -> Motion:
+        """Take a sample of a parked tree, and tell what happened since the fingerprint."""
+        return fingerprint(self._sample()).motion_since(earlier)
+
+    def _judge(self, history_mark: int, timers: Pending = NOTHING_PENDING) -> Verdict:
+        seen = self._sample()
+        self._quietness.observe(seen, history_mark)
+        return self._quietness.verdict(seen.ended_ns, timers)
+
+    def _sample(self) -> TreeSample:
+        self._last = sample(self._root_pid, self._last)
+        return self._last
+
+    @property
+    def _pids(self) -> tuple[int, ...]:
+        return () if self._last is None else self._last.pids

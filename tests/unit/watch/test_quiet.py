@@ -194,6 +194,13 @@ def test_a_relative_wait_began_after_the_task_was_last_seen_elsewhere() -> None:
     assert judged(*samples) == Quiet(since_ns=50_100 * MS + 1000, due_ns=51_600 * MS + 1000)
 
 
+def test_a_relative_wait_may_have_begun_right_after_the_look_before_it_was_seen() -> None:
+    waiting = limited(ran(ASLEEP), 1500)
+    samples = [look(50_000, ASLEEP), look(51_000, waiting), look(51_100, waiting)]
+
+    assert isinstance(judged(*samples), Moving)
+
+
 def test_a_wait_of_unknown_length_must_be_outwaited_for_the_horizon() -> None:
     unknown = replace(ASLEEP, wait=calls.UNREADABLE)
 
@@ -286,6 +293,13 @@ def test_a_task_preempted_again_and_again_in_one_burst_has_not_slept() -> None:
     assert isinstance(judged(*samples), Moving)
 
 
+def test_a_task_woken_again_and_again_that_never_ran_has_not_repeated_itself() -> None:
+    woken = ran(replace(ASLEEP, state="R", call=calls.RUNNING))
+    samples = [look(n * 100, (ran(ASLEEP), woken)[n % 2]) for n in range(1, 20)]
+
+    assert isinstance(judged(look(0, ASLEEP), *samples), Moving)
+
+
 def test_a_busy_loop_never_idles() -> None:
     busy = replace(OTHER, state="R", call=calls.RUNNING)
     samples = [look(n * 100, ran(ASLEEP, n), ran(busy, n, ns=100 * MS)) for n in range(50)]
@@ -324,6 +338,13 @@ def test_what_was_a_habit_before_an_event_must_be_shown_anew_after_it() -> None:
 
     assert isinstance(verdict, Idling)
     assert verdict.since_ns == 1500 * MS + 1000
+
+
+def test_a_call_known_from_before_an_event_is_new_after_it() -> None:
+    calls_made = [READ_ON] * 5 + [READ] * 15 + [READ_ON]
+    samples = [look(n * 100, ran(ASLEEP, n, call=call)) for n, call in enumerate(calls_made)]
+
+    assert isinstance(judged(*samples, marks=[0] * 6 + [1] * 15), Moving)
 
 
 def test_a_birth_ends_a_habit() -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,14 +47,13 @@ def test_a_task_carries_its_processs_birth(grow: Any) -> None:
     assert {task.born for task in found.tasks} == {procfs.identity(pid).born}
 
 
-def test_a_thread_started_before_it_was_seen_and_after_its_process(grow: Any) -> None:
+def test_no_thread_started_after_it_was_seen_or_before_its_process(grow: Any) -> None:
     found = grow(THREADS).until(asleep)
-    tick = 2 * 1_000_000_000 // procfs.TICKS_PER_SECOND
-    starts = [task.started_ns for task in found.tasks]
+    first = next(task.started_ns for task in found.tasks if task.tid == task.pid)
+    tick = 1_000_000_000 // procfs.TICKS_PER_SECOND
 
-    assert min(starts) == next(t.started_ns for t in found.tasks if t.tid == t.pid)
-    assert max(starts) <= found.ended_ns
-    assert max(starts) > found.ended_ns - 20_000_000_000 - tick
+    assert all(first - tick < task.started_ns <= found.ended_ns for task in found.tasks)
+    assert found.ended_ns - first < 60_000_000_000
 
 
 def test_what_did_not_move_is_the_same_object_in_the_next_sample(grow: Any) -> None:
@@ -69,6 +69,27 @@ def test_what_did_not_move_equals_itself_in_an_independent_sample(grow: Any) -> 
     tree.until(asleep)
 
     assert sample(tree.root_pid).tasks == sample(tree.root_pid).tasks
+
+
+def test_a_task_made_runnable_that_has_not_run_yet_is_not_what_it_was(
+    grow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = grow(WAIT)
+    asleep_before = tree.until(asleep)
+    real = procfs.read
+    monkeypatch.setattr(
+        procfs, "read", lambda path: b"running\n" if path.endswith("syscall") else real(path)
+    )
+
+    assert sample(tree.root_pid, asleep_before).tasks[0].call == calls.RUNNING
+
+
+def test_another_process_under_the_same_number_is_not_what_it_was(grow: Any) -> None:
+    tree = grow(WAIT)
+    seen = tree.until(asleep)
+    stranger = replace(seen, tasks=tuple(replace(t, born=t.born - 1) for t in seen.tasks))
+
+    assert sample(tree.root_pid, stranger).tasks == seen.tasks
 
 
 def test_a_sample_tells_when_it_was_taken(grow: Any) -> None:

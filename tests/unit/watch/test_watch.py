@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from poolproof.watch import watch as module
+from poolproof.watch.pending import Pending
 from poolproof.watch.quiet import Empty, Idling, Motion, Moving, Quiet, Quietness
 from poolproof.watch.watch import Watch
 
@@ -77,7 +79,12 @@ def test_a_quiet_tree_does_not_move_by_itself(grow: Any) -> None:
     before = watch.fingerprint()
     verdicts(Watch(watch._root_pid, Quietness(window_ns=200 * MS)), Quiet)
 
-    assert watch.fingerprint().motion_since(before) is Motion.NONE
+    assert watch.motion_since(before) is Motion.NONE
+
+
+def test_there_is_no_fingerprint_before_a_look(grow: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"^expected a look before"):
+        Watch(grow("print('ready', flush=True)").root_pid).fingerprint()
 
 
 def test_a_tree_that_was_told_something_moved(grow: Any) -> None:
@@ -89,7 +96,27 @@ def test_a_tree_that_was_told_something_moved(grow: Any) -> None:
     before = watch.fingerprint()
     tree.tell()
 
-    assert tree.until(lambda _: watch.fingerprint().motion_since(before) is Motion.RAN or None)
+    assert tree.until(lambda _: watch.motion_since(before) is Motion.RAN or None)
+
+
+def test_a_timer_that_ends_while_it_is_asked_for_is_not_overlooked(
+    grow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = grow(
+        "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\nprint(flush=True)\n"
+        "sys.stdin.readline()"
+    )
+
+    def ends_meanwhile(_pids: object, _now_ns: int) -> Pending:
+        tree.tell()
+        tree.line()
+        return Pending()
+
+    watch = Watch(tree.root_pid)
+    verdicts(watch, Quiet)
+    monkeypatch.setattr(module, "pending", ends_meanwhile)
+
+    assert isinstance(watch.look(0), Moving)
 
 
 @pytest.mark.parametrize("period", [0.25, 0.005], ids=["4 a second", "200 a second"])
