@@ -77,7 +77,7 @@ environment_make() {
   environment_by_pip "$venv"
 }
 
-# One script sets up, any other waits for it and finds the work done.
+# One script sets up, any other waits for it (and for what it started, should it be killed) and finds the work done.
 environment_set_up() (
   local venv=$1 wanted=$2 log
   if command -v flock >/dev/null; then
@@ -88,7 +88,7 @@ environment_set_up() (
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
   rm -f "$venv/.ready"
-  if ! environment_make "$venv" >"$log" 2>&1 9>&-; then
+  if ! environment_make "$venv" >"$log" 2>&1; then
     cat "$log" >&2
     echo "could not set up $venv; what went wrong is above" >&2
     exit 4
