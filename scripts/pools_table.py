@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-EXIT_OF_VERDICT: Final = {"valid": 0, "invalid": 1, "unknown": 3}
+EXIT_OF_VERDICT: Final = {
+    "valid": 0,
+    "by contract": 0,
+    "invalid": 1,
+    "unknown": 3,
+    "not applicable": 3,
+}
 JUDGED: Final = (0, 1)
 EXIT_ERROR: Final = 4
 CLASSES: Final = (
@@ -52,6 +58,11 @@ def crash_points(found: dict[str, Any]) -> str:
         raise ValueError(f"expected crash points that add up to {found['total']}, got {got}")
     words = (f"{number} {name.replace('_', ' ')}" for name, number in counts.items() if number)
     return f"{found['total']}: {', '.join(words)}" if found["total"] else "-"
+
+
+def is_violation(check: dict[str, Any]) -> bool:
+    """Tell whether a promise was broken, and that was not accepted beforehand."""
+    return check["verdict"] == "invalid" and not check.get("accepted")
 
 
 def judged_row(name: str, status: int, report: dict[str, Any]) -> Row:

@@ -31,14 +31,14 @@ trap farewell EXIT
 
 # Prints the share that is covered, and fails if it is below the floor.
 cover() {
-  coverage combine --quiet "$kept" && coverage html --quiet --fail-under=0 && coverage report | tee "$kept/coverage.txt"
+  coverage combine --quiet "$kept" && coverage html --quiet --fail-under=0 && coverage report | tee -i "$kept/coverage.txt"
 }
 
 began=$EPOCHREALTIME
 for name in unit integration chaos performance; do
   printf '\n=== %s\n' "scripts/run_${name}_tests.sh"
   [[ $name != performance ]] || unset POOLPROOF_COVERAGE
-  "scripts/run_${name}_tests.sh" "$@" 2>&1 | tee "$kept/$name.log"
+  "scripts/run_${name}_tests.sh" "$@" 2>&1 | tee -i "$kept/$name.log"
 done
 
 printf '\n=== coverage\n'

@@ -4,6 +4,10 @@
 # POOLPROOF_COVERAGE  if set, everything runs under coverage
 # shellcheck shell=bash
 
+# pytest ends with 2 on Ctrl-C, and also on an error in collection: the signal itself tells which.
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 # Prints the comment at the head of the calling script, if --help is among the arguments, and exits.
 suite_help() {
   local argument

@@ -31,7 +31,14 @@ def test_violations_are_counted_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("status", "verdict", "checks", "asked"),
-    [(0, "valid", [FINE], 0), (1, "invalid", [LOST], 0), (3, "unknown", [FINE], 3)],
+    [
+        (0, "valid", [FINE], 0),
+        (0, "by contract", [FINE], 0),
+        (0, "valid", [{**LOST, "accepted": "known"}], 0),
+        (1, "invalid", [LOST], 0),
+        (3, "unknown", [FINE], 3),
+        (3, "not applicable", [FINE], 3),
+    ],
 )
 def test_only_a_pool_that_was_not_judged_fails(
     tmp_path: Path, status: int, verdict: str, checks: list[dict[str, str]], asked: int
