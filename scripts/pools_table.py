@@ -74,9 +74,7 @@ def judged_row(name: str, status: int, report: dict[str, Any]) -> Row:
     verdict = report["verdict"]
     if EXIT_OF_VERDICT.get(verdict) != status:
         raise ValueError(f"expected the exit code of {verdict!r}")
-    broken = Counter(
-        check["invariant"] for check in report["checks"] if check["verdict"] == "invalid"
-    )
+    broken = Counter(check["invariant"] for check in report["checks"] if is_violation(check))
     if bool(broken) != (verdict == "invalid"):
         raise ValueError(f"expected violations if, and only if, it is invalid, got {dict(broken)}")
     listed = ", ".join(f"{number} {invariant}" for invariant, number in sorted(broken.items()))

@@ -16,7 +16,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 # Short, and outside of the tree: sockets live below it, and their paths may have 107 characters.
 kept=$(mktemp -d "${TMPDIR:-/tmp}/poolproof-tests.XXXXXX")
-export POOLPROOF_RUN=$kept POOLPROOF_COVERAGE=yes COVERAGE_FILE=$kept/coverage PYTEST_DEBUG_TEMPROOT=$kept
+export POOLPROOF_RESULTS=$kept POOLPROOF_COVERAGE=yes COVERAGE_FILE=$kept/coverage PYTEST_DEBUG_TEMPROOT=$kept
 
 # shellcheck disable=SC2317  # called by the trap
 farewell() {

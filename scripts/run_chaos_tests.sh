@@ -66,7 +66,7 @@ if [[ -n $pools ]]; then
   ((pools_status)) || also="${#POOLS[@]} pools, all judged"
 fi
 if [[ -n $tests ]]; then
-  python scripts/summary.py chaos "$POOLPROOF_RUN/chaos.xml" \
+  python scripts/summary.py chaos "$POOLPROOF_RESULTS/chaos.xml" \
     --exit "$tests_status" --began "$began" --also "${also:+; $also}"
 else
   printf 'chaos: %s in %d s\n' "$also" "$SECONDS"

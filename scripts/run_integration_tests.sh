@@ -24,6 +24,6 @@ done
 began=$EPOCHREALTIME
 status=0
 suite_pytest integration "$@" || status=$?
-python scripts/summary.py integration "$POOLPROOF_RUN/integration.xml" \
+python scripts/summary.py integration "$POOLPROOF_RESULTS/integration.xml" \
   --exit "$status" --began "$began" --layers "${layers[@]}"
 exit "$status"

@@ -1,6 +1,6 @@
 # Sourced by the run_*_tests.sh beside it: one run of pytest, and the line that says what came of it.
 #
-# POOLPROOF_RUN       the directory that gets NAME.xml, pytest's results; by default one that is gone afterwards
+# POOLPROOF_RESULTS       the directory that gets NAME.xml, pytest's results; by default one that is gone afterwards
 # POOLPROOF_COVERAGE  if set, everything runs under coverage
 # shellcheck shell=bash
 
@@ -29,9 +29,9 @@ suite_module() {
 }
 
 suite_make_directory() {
-  [[ -z ${POOLPROOF_RUN:-} ]] || return 0
-  POOLPROOF_RUN=$(mktemp -d)
-  trap 'rm -rf "$POOLPROOF_RUN"' EXIT
+  [[ -z ${POOLPROOF_RESULTS:-} ]] || return 0
+  POOLPROOF_RESULTS=$(mktemp -d)
+  trap 'rm -rf "$POOLPROOF_RESULTS"' EXIT
 }
 
 # suite_pytest NAME [ARGUMENT...]: runs the tests in tests/NAME that have the marker NAME; returns pytest's exit code.
@@ -42,13 +42,13 @@ suite_pytest() {
   for argument; do
     case $argument in tests/* | ./tests/* | "$POOLPROOF_ROOT"/tests/*) where= ;; esac
   done
-  suite_module pytest ${where:+"$where"} -m "$name" --junitxml="$POOLPROOF_RUN/$name.xml" "$@"
+  suite_module pytest ${where:+"$where"} -m "$name" --junitxml="$POOLPROOF_RESULTS/$name.xml" "$@"
 }
 
 # suite NAME [ARGUMENT...]: suite_pytest, then the summary line; exits with pytest's exit code.
 suite() {
   local began=$EPOCHREALTIME status=0
   suite_pytest "$@" || status=$?
-  python scripts/summary.py "$1" --exit "$status" --began "$began" "$POOLPROOF_RUN/$1.xml"
+  python scripts/summary.py "$1" --exit "$status" --began "$began" "$POOLPROOF_RESULTS/$1.xml"
   exit "$status"
 }
