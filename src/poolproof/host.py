@@ -249,17 +249,27 @@ class Trial:
         return procfs.descendants(self.root)
 
     async def end(self) -> None:
-        """Kill what is left of the trial's tree and let go of its files."""
+        """Kill what is left of the trial's tree and let go of its files.
+
+        Resource trackers are left for last: they remove the semaphores and shared memory of those that were killed,
+        and then go by themselves.
+        """
         root = procfs.identity(self.root)
-        for _ in range(2000):
-            below = [identity for pid in self.processes() if (identity := procfs.identity(pid))]
-            if not below:
-                break
-            for identity in below:
-                send_signal(identity, signal.SIGKILL)
-            await asyncio.sleep(0.001)
+        await self._end_below(spared=("resource_tracker", "semaphore_tracker"), rounds=500)
+        await self._end_below(spared=(), rounds=5000)
         if root is not None:
             send_signal(root, signal.SIGKILL)
         for descriptor in (self._commands, self._append, self._tail, *self._gates.values()):
             os.close(descriptor)
         self._gates.clear()
+
+    async def _end_below(self, *, spared: tuple[str, ...], rounds: int) -> None:
+        for _ in range(rounds):
+            below = [identity for pid in self.processes() if (identity := procfs.identity(pid))]
+            if not below:
+                return
+            for identity in below:
+                line = " ".join(procfs.cmdline(identity.pid))
+                if not any(word in line for word in spared):
+                    send_signal(identity, signal.SIGKILL)
+            await asyncio.sleep(0.001)

@@ -27,7 +27,9 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def covers(self, entry: Entry) -> bool:
         """Tell whether this entry is the known violation."""
         return (
-            entry.verdict == "invalid" and entry.invariant == self.invariant and self.fault in ("", entry.fault)
+            entry.verdict == "invalid"
+            and entry.invariant == self.invariant
+            and self.fault in ("", entry.fault)
         )
 
 
@@ -40,11 +42,17 @@ def load(path: Path, today: datetime.date) -> tuple[Acceptance, ...]:
     try:
         found = msgspec.convert(tomllib.loads(path.read_text()), _File).accept
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise UsageError(f"expected a file of accepted violations in {path}, got: {error}; write\n{EXAMPLE}") from error
+        raise UsageError(
+            f"expected a file of accepted violations in {path}, got: {error}; write\n{EXAMPLE}"
+        ) from error
     expired = [one for one in found if one.expires < today]
     if expired:
-        named = ", ".join(f"{one.invariant} {one.fault} ({one.expires})".replace("  ", " ") for one in expired)
-        raise UsageError(f"expected acceptances that are still valid in {path}, got expired ones: {named}; decide anew")
+        named = ", ".join(
+            f"{one.invariant} {one.fault} ({one.expires})".replace("  ", " ") for one in expired
+        )
+        raise UsageError(
+            f"expected acceptances that are still valid in {path}, got expired ones: {named}; decide anew"
+        )
     if any(not one.reason.strip() for one in found):
         raise UsageError(f"expected a reason for each acceptance in {path}, got an empty one")
     return found

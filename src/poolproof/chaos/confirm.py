@@ -1,5 +1,6 @@
 """From one sighting to a violation that can be shown: played again, cut to the least that still shows it, and saved."""
 
+import asyncio
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -53,7 +54,9 @@ class Violation:
             verdict="unknown" if doubted else self.finding.verdict,
             fault=self.fault,
             effect=self.finding.effect,
-            reason=f"seen once, and not again in {self.repeated} repeats" if doubted else self.finding.reason,
+            reason=f"seen once, and not again in {self.repeated} repeats"
+            if doubted
+            else self.finding.reason,
             evidence=self.finding.evidence,
             crash_points=ranges(self.points) if self.points else (),
             hits=self.hits + self.seen_again,
@@ -70,30 +73,43 @@ async def confirm(violation: Violation, trials: Trials, directory: Path) -> None
 
     The plan that is saved showed the violation itself; if nothing smaller does, it is the one that was found.
     """
-    for smaller in _smaller(violation.trial.plan):
-        if trials.slots.remaining() <= 0:
-            break
-        trial = await _again(trials, smaller, violation.trial)
-        if violation.shows(trial):
-            _count(violation, seen=True)
-            violation.trial = trial
-            violation.finding = next(
-                f
-                for f in judge(trial, trial.reference)
-                if f.invariant == violation.finding.invariant and f.effect == violation.finding.effect
+    if trials.slots.remaining() > 0:
+        plan = violation.trial.plan
+        repeats = REPEATS if cheap(violation.trial) else 1
+        wanted = [*_smaller(plan), *[plan] * repeats]
+        shown = [
+            trial
+            for trial in await asyncio.gather(
+                *(_again(trials, again, violation.trial) for again in wanted)
             )
-            break
-    while violation.repeated < REPEATS and trials.slots.remaining() > 0:
-        trial = await _again(trials, violation.trial.plan, violation.trial)
-        _count(violation, seen=violation.shows(trial))
+            if _count(violation, seen=violation.shows(trial))
+        ]
+        if shown:
+            _adopt(violation, shown[0])
     directory.mkdir(exist_ok=True)
     violation.plan_path = directory / f"{_slug(violation)}.json"
     plans.save(violation.trial.plan, violation.plan_path)
 
 
-def _count(violation: Violation, *, seen: bool) -> None:
+def cheap(trial: Trial) -> bool:
+    """Tell whether the trial's suspicion could be confirmed soon: nothing moved at all."""
+    return all(event.data.get("why") == "quiet" for event in trial.of_kind("suspect"))
+
+
+def _count(violation: Violation, *, seen: bool) -> bool:
     violation.repeated += 1
     violation.seen_again += seen
+    return seen
+
+
+def _adopt(violation: Violation, trial: Trial) -> None:
+    first = violation.finding
+    violation.trial = trial
+    violation.finding = next(
+        f
+        for f in judge(trial, trial.reference)
+        if f.invariant == first.invariant and f.effect == first.effect
+    )
 
 
 async def _again(trials: Trials, plan: Plan, first: Trial) -> Trial:
@@ -105,7 +121,11 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
     """Yield the plans that are worth trying instead, the smallest first; warm-up stays, it proves the steady state."""
     replace = msgspec.structs.replace
     least = replace(plan, jobs=1, bystanders=0, fresh=1, warmup=min(plan.warmup, 1))
-    yield from (smaller for smaller in (least, replace(least, jobs=plan.jobs, fresh=plan.fresh)) if smaller != plan)
+    yield from (
+        smaller
+        for smaller in (least, replace(least, jobs=plan.jobs, fresh=plan.fresh))
+        if smaller != plan
+    )
 
 
 def _slug(violation: Violation) -> str:

@@ -69,11 +69,15 @@ async def sweep(
     return dict(await asyncio.gather(*(one(place, effect) for place, effect in wanted)))
 
 
-async def strike(trials: Trials, plan: Plan, place: Place, effect: Effect) -> tuple[PointEntry, Trial | None]:
+async def strike(
+    trials: Trials, plan: Plan, place: Place, effect: Effect
+) -> tuple[PointEntry, Trial | None]:
     """Play the plan with a worker struck at this place; return how that ended."""
     if trials.slots.remaining() <= 0:
         return entry_of(place, effect, "not_tried", reason="no time left"), None
-    struck = msgspec.structs.replace(plan, point=Point(file=place.path, line=place.line, effect=effect))
+    struck = msgspec.structs.replace(
+        plan, point=Point(file=place.path, line=place.line, effect=effect)
+    )
     trial = await trials.play(struck, reference=_reference(trials), points=points_of(struck))
     return judged(place, effect, classify(trial, trial.reference)), trial
 
@@ -83,13 +87,24 @@ def points_of(plan: Plan) -> dict[str, object] | None:
     if plan.point is None:
         return None
     point = plan.point
-    return {"mode": "strike", "own": [], "file": point.file, "line": point.line, "effect": point.effect}
+    return {
+        "mode": "strike",
+        "own": [],
+        "file": point.file,
+        "line": point.line,
+        "effect": point.effect,
+    }
 
 
 def judged(place: Place, effect: Effect, found: PointClass) -> PointEntry:
     """Return the entry of a place whose trial was classified; what could not be judged was, in effect, not tried."""
     if found.name == "unknown":
-        return entry_of(place, effect, "not_tried", reason="not judged before time ran out, or without a receipt")
+        return entry_of(
+            place,
+            effect,
+            "not_tried",
+            reason="not judged before time ran out, or without a receipt",
+        )
     return entry_of(place, effect, found.name, effects=found.effects, seconds=found.seconds)
 
 
@@ -118,5 +133,3 @@ def entry_of(
 def _reference(trials: Trials) -> Trial | None:
     profile: Profile | None = trials.profile
     return profile.reference if profile else None
-
-

@@ -16,7 +16,11 @@ def story(trial: Trial) -> tuple[str, ...]:
     if len(lines) <= MOST_LINES:
         return tuple(lines)
     keep = MOST_LINES // 2
-    return (*lines[: keep - 1], f"          ... {len(lines) - MOST_LINES + 1} more events ...", *lines[-keep:])
+    return (
+        *lines[: keep - 1],
+        f"          ... {len(lines) - MOST_LINES + 1} more events ...",
+        *lines[-keep:],
+    )
 
 
 def _told(trial: Trial) -> Iterator[tuple[int, str]]:
@@ -36,7 +40,10 @@ def _tell(event: Event) -> str | None:
         ("fail", "start"): f"start raised {event.error}: {event.message}",
         ("invoke", "submit"): f"submit {job} ({event.role}{_body(event)})",
         ("info", "submit"): f"submit of {job} raised {event.error}: {event.message}",
-        ("ok", "job"): f"{job}: its caller gets {'the right answer' if data.get('match') else data.get('value')}",
+        (
+            "ok",
+            "job",
+        ): f"{job}: its caller gets {'the right answer' if data.get('match') else data.get('value')}",
         ("fail", "job"): f"{job}: its caller gets {event.error}: {(event.message or '')[:60]}",
         ("invoke", "cancel"): f"cancel {job}",
         ("invoke", "stop"): "shutdown is asked for",
@@ -46,9 +53,15 @@ def _tell(event: Event) -> str | None:
         ("raised", None): f"{job} raises {event.error} in process {event.pid}",
         ("effect", None): f"{job}: {data.get('effect')} in process {event.pid}",
         ("inject", None): f"FAULT {data.get('kind')}{_victims(event)}",
-        ("strike", None): f"FAULT process {event.pid}: {data.get('effect')} at {data.get('file')}:{data.get('line')}",
+        (
+            "strike",
+            None,
+        ): f"FAULT process {event.pid}: {data.get('effect')} at {data.get('file')}:{data.get('line')}",
         ("receipt", None): f"      receipt: {data.get('evidence')}",
-        ("judged", event.op): f"confirmed after {float(data.get('waited_ms', 0)) / 1000:.1f} s: {_stuck(event)}",
+        (
+            "judged",
+            event.op,
+        ): f"confirmed after {float(data.get('waited_ms', 0)) / 1000:.1f} s: {_stuck(event)}",
     }
     return texts.get((event.kind, event.op))
 

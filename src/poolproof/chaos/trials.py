@@ -64,10 +64,14 @@ class Trials:
             return not left_behind(plan, events, reference)
 
         if self.host.threads == 1:
-            events = await scenario.play(self.host, plan, directory, self.slots, style=style, clean=clean)
+            events = await scenario.play(
+                self.host, plan, directory, self.slots, style=style, clean=clean
+            )
         else:  # a process with threads must not be forked: each trial gets an interpreter of its own
             async with self.host.another() as host:
-                events = await scenario.play(host, plan, directory, self.slots, style=style, clean=clean)
+                events = await scenario.play(
+                    host, plan, directory, self.slots, style=style, clean=clean
+                )
         return Trial(plan, events, reference)
 
     async def profiled(self, plan: Plan) -> Profile:
@@ -82,7 +86,10 @@ class Trials:
             asked, told = trial.start
             if told is None or told.kind == "fail":
                 raise TargetError(_why_not_started(plan.target, told, _last_output(self.directory)))
-            if any(event.op == "job" and event.kind == "ok" and event.data.get("match") for event in trial.events):
+            if any(
+                event.op == "job" and event.kind == "ok" and event.data.get("match")
+                for event in trial.events
+            ):
                 break
             if trial.judgement is not None:
                 break
@@ -96,20 +103,25 @@ class Trials:
 def left_behind(plan: Plan, events: tuple[Event, ...], reference: Trial | None) -> bool:
     """Tell whether the last sample shows something left; asked again, with patience, before it counts."""
     return any(
-        finding.invariant == "leak" and finding.effect for finding in judge(Trial(plan, events, reference))
+        finding.invariant == "leak" and finding.effect
+        for finding in judge(Trial(plan, events, reference))
     )
 
 
 def _guess(style: str) -> Profile:
     nothing = Trial(Plan(target=Target(name="", cwd="", python="")), ())
-    return Profile(facts=frozenset(), style=style, own=(), own_paths=(), adapter="", reference=nothing)
+    return Profile(
+        facts=frozenset(), style=style, own=(), own_paths=(), adapter="", reference=nothing
+    )
 
 
 def _profile(trial: Trial) -> Profile:
     told = trial.start[1]
     assert told is not None
     data = told.data
-    style = next((e.data["style"] for e in trial.events if e.kind == "phase" and "style" in e.data), "plain")
+    style = next(
+        (e.data["style"] for e in trial.events if e.kind == "phase" and "style" in e.data), "plain"
+    )
     return Profile(
         facts=_facts(trial, data, style),
         style=style,
@@ -123,7 +135,9 @@ def _profile(trial: Trial) -> Profile:
 def _facts(trial: Trial, data: dict[str, Any], style: str) -> frozenset[str]:
     owner = told.pid if (told := trial.start[1]) else 0
     runners = {event.pid for event in trial.events if event.kind == "started"}
-    workers = next((e.data["workers"] for e in trial.events if e.kind == "phase" and "workers" in e.data), [])
+    workers = next(
+        (e.data["workers"] for e in trial.events if e.kind == "phase" and "workers" in e.data), []
+    )
     processes = bool(runners - {owner}) or (not runners and bool(workers))
     on_loop = "loop" in data["offers"] and runners == {owner}
     found = {
@@ -152,7 +166,9 @@ def _why_not_started(target: Target, told: Event | None, output: str) -> str:
 
 
 def _why_no_answer(target: Target, trial: Trial) -> str:
-    errors = Counter(f"{e.error}: {e.message}" for e in trial.events if e.kind in ("fail", "info") and e.error)
+    errors = Counter(
+        f"{e.error}: {e.message}" for e in trial.events if e.kind in ("fail", "info") and e.error
+    )
     most = errors.most_common(1)[0][0] if errors else "answers that were not the jobs' own"
     return (
         f"expected {target.name} to answer at least one plain job, got {most};"
@@ -169,4 +185,3 @@ def _last_output(directory: Path) -> str:
 def slots(seconds: float) -> Slots:
     """Return the places for trials of a run that ends in so many seconds."""
     return Slots(running=RUNNING, parked=PARKED, end=time.monotonic() + seconds)
-

@@ -11,7 +11,8 @@ from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
 
 MEMORY_MARGIN_BYTES = 8 * 1024 * 1024
-ALLOCATION_BYTES = 48 * 1024 * 1024
+# More than the 64 MiB that one of glibc's arenas has reserved, and so counted, beforehand (HEAP_MAX_SIZE, malloc/arena.c).
+ALLOCATION_BYTES = 96 * 1024 * 1024
 
 
 def _owner(scene: Scene, _spec: FaultSpec) -> list[Identity]:

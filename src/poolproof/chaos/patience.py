@@ -1,0 +1,220 @@
+"""How long a trial is waited for: until a fact, or until nothing moves; and what is suspected is confirmed.
+
+A tree in which nothing moves is a suspicion. It is parked alive, while other trials run, and judged at ten times the
+wait and past any timer that is due. The decisions are in `suspected` and `confirmed_at`; the rest carries them out.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Literal
+
+from poolproof.chaos.rig import Rig
+from poolproof.watch import procfs
+from poolproof.watch.quiet import Empty, Fingerprint, Idling, Motion, Quiet, Verdict
+
+TICK_SECONDS: Final = 0.002
+LOOK_SECONDS: Final = 0.010
+PARK_TICK_SECONDS: Final = 0.02
+PATIENCE: Final = 10
+"""At how many times the first wait a suspicion is confirmed."""
+LEAST_PARK_SECONDS: Final = 1.0
+AFTER_DUE_SECONDS: Final = 0.25
+SPIN_SECONDS: Final = 1.0
+"""How long a tree may compute, without a birth, a death or a word, before that is a suspicion of its own."""
+
+REST_SECONDS: Final = 0.2
+"""How long an idle worker is waited for; pools that poll are never at rest, and their workers idle between two polls."""
+
+Why = Literal["quiet", "idling", "spinning", "overdue", "livelock", "owner-gone"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Suspicion:
+    """Something does not move, as first seen; times in seconds of CLOCK_MONOTONIC.
+
+    Attributes:
+        why: quiet, idling (only what it always does), spinning (computing without a word), overdue, livelock (one job
+            started again and again), owner-gone.
+        at: since when it is suspected.
+        waited: how long it had been waited for by then.
+        due: when the first timer beyond the horizon ends, if there is one.
+        seen: how many events the history had.
+        print: the tree by then; None if there was none.
+    """
+
+    why: Why
+    at: float
+    waited: float
+    due: float | None
+    seen: int
+    print: Fingerprint | None
+
+
+def suspected(verdict: Verdict, still_seconds: float) -> tuple[Why, float | None] | None:
+    """Return what is suspected of a tree that looks like this and has said nothing for so long; None if nothing is."""
+    if isinstance(verdict, Quiet):
+        return "quiet", None if verdict.due_ns is None else verdict.due_ns / 1e9
+    if isinstance(verdict, Idling):
+        return "idling", None if verdict.due_ns is None else verdict.due_ns / 1e9
+    if isinstance(verdict, Empty):
+        return None
+    return ("spinning", None) if still_seconds >= SPIN_SECONDS else None
+
+
+def confirmed_at(suspicion: Suspicion, deadline: float) -> float:
+    """Return when the suspicion counts as confirmed if nothing has moved by then.
+
+    A dead owner, and a job that was started twenty times, cannot become better by waiting.
+    """
+    if suspicion.why in ("owner-gone", "livelock"):
+        return suspicion.at
+    until = suspicion.at + max(PATIENCE * suspicion.waited, LEAST_PARK_SECONDS)
+    if suspicion.why == "spinning":
+        until = max(until, suspicion.at + deadline)
+    return max(until, (suspicion.due or 0.0) + AFTER_DUE_SECONDS)
+
+
+class Patience:
+    """Waits for one trial."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._deadline = rig.plan.target.deadline
+        self.suspicion: Suspicion | None = None
+
+    async def settle(self, done: Callable[[], bool], op: str, *, patient: bool = False) -> bool:
+        """Wait until `done`, or until something is suspected; then journal it and return False.
+
+        A patient wait gives up only at the deadline: before anything is broken, slow is only slow.
+        """
+        rig = self._rig
+        began = moved = time.monotonic()
+        members = rig.watch.members
+        looked = 0.0
+        while True:
+            if rig.absorb():
+                moved = time.monotonic()
+            if done():
+                return True
+            now = time.monotonic()
+            found = self._evident(op, now - began)
+            if found is None and now - moved > LOOK_SECONDS / 2 and now - looked >= LOOK_SECONDS:
+                looked = now
+                verdict = rig.watch.look(len(rig.events))
+                if rig.watch.members != members:
+                    members, moved = rig.watch.members, now
+                found = None if patient else suspected(verdict, now - moved)
+            if found is not None:
+                self._suspect(
+                    *found, op=op, waited=now - (began if found[0] == "overdue" else moved)
+                )
+                return False
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def rest(self) -> None:
+        """Wait, a bounded time, until nothing moves: whoever is idle then is idle and not on the way to it."""
+        until = time.monotonic() + REST_SECONDS
+        while time.monotonic() < until:
+            self._rig.absorb()
+            if isinstance(self._rig.watch.look(len(self._rig.events)), Quiet | Idling):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _evident(self, op: str, waited: float) -> tuple[Why, float | None] | None:
+        """Return what needs no look at the tree."""
+        if op != "owner" and not procfs.alive(self._rig.owner):
+            return "owner-gone", None
+        if self._rig.livelock() is not None:
+            return "livelock", None
+        return ("overdue", None) if waited > self._deadline else None
+
+    def _suspect(self, why: Why, due: float | None, *, op: str, waited: float) -> None:
+        if why == "spinning":
+            _be_nice(self._rig.trial.processes())
+        self._mark("suspect", op, waited, why=why)
+        self._rig.absorb()
+        self.suspicion = Suspicion(
+            why=why,
+            at=time.monotonic(),
+            waited=waited,
+            due=due,
+            seen=len(self._rig.events),
+            print=self._rig.watch.fingerprint() if self._rig.watch.members else None,
+        )
+
+    def _mark(self, kind: str, op: str, waited: float, **data: Any) -> None:
+        told = {"waited_ms": round(waited * 1000, 1), "pending": self._rig.pending(), **data}
+        self._rig.trial.write(kind, op=op, data=told)
+
+    @property
+    def costly(self) -> bool:
+        """Whether the last suspicion takes long to confirm: what only follows from it is not worth another wait."""
+        return self.suspicion is not None and self.suspicion.why in (
+            "idling",
+            "spinning",
+            "overdue",
+        )
+
+    def still_suspects(self) -> bool:
+        """Tell whether nothing has come since the last suspicion."""
+        self._rig.absorb()
+        return self.suspicion is not None and self.suspicion.seen == len(self._rig.events)
+
+    async def park(self, done: Callable[[], bool], op: str) -> bool:
+        """Set a suspected tree aside, alive, until it moves or is judged; return whether `done` came true."""
+        slots = self._rig.slots
+        slots.running.release()
+        try:
+            async with slots.parked:
+                return await self._park(done, op)
+        finally:
+            await slots.running.acquire()
+
+    async def _park(self, done: Callable[[], bool], op: str) -> bool:
+        first = self.suspicion
+        assert first is not None
+        while (suspicion := self.suspicion) is not None:
+            await self._wait_parked(done, confirmed_at(suspicion, self._deadline))
+            waited = time.monotonic() - first.at + first.waited
+            if done():
+                break
+            if self._rig.slots.remaining() <= 0:
+                self._mark("unjudged", op, waited)
+                return False
+            if self._unmoved(suspicion) or waited > PATIENCE * self._deadline:
+                alive = [worker.pid for worker in self._rig.workers()]
+                self._mark("judged", op, waited, why=suspicion.why, alive=alive)
+                return False
+            if await self.settle(done, op):
+                break
+        self._mark("moved", op, time.monotonic() - first.at + first.waited)
+        self.suspicion = None
+        return True
+
+    async def _wait_parked(self, done: Callable[[], bool], until: float) -> None:
+        until = min(until, self._rig.slots.end)
+        while not done() and time.monotonic() < until:
+            await asyncio.sleep(PARK_TICK_SECONDS)
+            self._rig.absorb()
+
+    def _unmoved(self, suspicion: Suspicion) -> bool:
+        if suspicion.why in ("owner-gone", "livelock"):
+            return True
+        if suspicion.print is None:
+            return False
+        motion = self._rig.watch.motion_since(suspicion.print)
+        if suspicion.why == "quiet":
+            return motion is Motion.NONE
+        return motion is not Motion.CHANGED and suspicion.seen == len(self._rig.events)
+
+
+def _be_nice(pids: Iterable[int]) -> None:
+    """Let a tree that computes without end have only the time that nobody else wants."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for tid in os.listdir(f"/proc/{pid}/task"):
+                os.setpriority(os.PRIO_PROCESS, int(tid), 19)
