@@ -139,6 +139,11 @@ class TestDuplicateRun:
 
         assert verdict(history, "duplicate-run") == "invalid"
 
+    def test_of_two_simultaneous_starts_either_may_be_the_lost_one(self) -> None:
+        history = warm(KILL).submit(3).begun(3, TWO).at(15).hit(TWO).at(15).ran(3, ONE).ok(3)
+
+        assert verdict(history, "duplicate-run") == "valid"
+
     def test_the_death_of_another_worker_excuses_nothing(self) -> None:
         history = warm().submit(3).ran(3).death(THREE).ran(3, TWO).ok(3)
 

@@ -77,6 +77,20 @@ def test_a_job_that_waited_while_a_worker_died_is_exempt() -> None:
     assert verdict(history, "order") == "valid"
 
 
+def test_a_job_begun_after_a_harmful_one_is_exempt() -> None:
+    history = History("exit-in-job", workers=1, promises=FIFO).start().hit().submit(1, body="exit")
+    history.begun(1).submit(2, 3).ran(3, TWO).ran(2, TWO)
+
+    assert verdict(history, "order") == "unknown"
+
+
+def test_an_overtaking_that_may_be_simultaneous_is_valid() -> None:
+    history = queued(workers=2).begun(1, ONE)
+    history.begun(3, TWO).at(9).finished(1, ONE).begun(2, ONE)
+
+    assert verdict(history, "order") == "valid"
+
+
 def test_cancelled_and_refused_jobs_are_not_compared() -> None:
     history = History(workers=1, promises=FIFO).start().submit(1).cancel(1).refuse(2).submit(3)
 
