@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import queue
 import signal
 import sys
 import tempfile
@@ -58,6 +59,38 @@ def _settle_in(directory: str) -> None:
     journal.open_at(f"{directory}/history.jsonl")
 
 
+class Callers:
+    """Threads that each wait for one job at a time, as the pool's users would; as many as there are open jobs."""
+
+    def __init__(self, wait: Callable[[int], None]) -> None:
+        self._wait = wait
+        self._jobs: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._free = 0
+        self._lock = threading.Lock()
+
+    def put(self, job: int) -> None:
+        """Have a caller wait for this job, at once."""
+        with self._lock:
+            self._free -= 1
+            missing = self._free < 0
+        if missing:
+            self.reserve(1)
+        self._jobs.put(job)
+
+    def reserve(self, count: int) -> None:
+        """Have so many more callers ready: once memory is short, no thread can be started."""
+        for _ in range(count):
+            with self._lock:
+                self._free += 1
+            threading.Thread(target=self._run, name="poolproof-caller", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._wait(self._jobs.get())
+            with self._lock:
+                self._free += 1
+
+
 class Owner:
     """The pool under trial, its jobs' handles, and one thread for each caller who waits."""
 
@@ -72,6 +105,7 @@ class Owner:
         self.specs: dict[int, work.Spec] = {}
         self.outcomes: dict[int, tuple[str, str]] = {}
         self.before = set(sys.modules)
+        self.callers = Callers(self._wait)
         self.commands = os.open(f"{directory}/commands", os.O_RDONLY | os.O_CLOEXEC)
         self.lines = open(self.commands, "rb", closefd=False)  # noqa: SIM115 - for as long as the process lives
         self.verbs: dict[str, Callable[..., None]] = {
@@ -79,6 +113,7 @@ class Owner:
             "cancel": self.cancel,
             "handover": self.handover,
             "probe": self.probe,
+            "reserve": self.callers.reserve,
             "sample": self.sample,
         }
 
@@ -181,11 +216,9 @@ class Owner:
                 message=str(error)[:500],
             )
             return
-        journal.write("ok", op="submit", job=number)
         self.handles[number] = handle
-        threading.Thread(
-            target=self._wait, args=(number,), name=f"poolproof-wait-{number}", daemon=True
-        ).start()
+        journal.write("ok", op="submit", job=number)
+        self.callers.put(number)
 
     def _hand_over(self, spec: work.Spec) -> Any:
         if spec["body"] == "own":

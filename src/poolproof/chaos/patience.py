@@ -24,7 +24,10 @@ PATIENCE: Final = 10
 LEAST_PARK_SECONDS: Final = 1.0
 AFTER_DUE_SECONDS: Final = 0.25
 SPIN_SECONDS: Final = 1.0
-"""How long a tree may compute, without a birth, a death or a word, before that is a suspicion of its own."""
+"""How long a tree may compute, without a birth, a death, a word or a byte, before that is a suspicion of its own."""
+SPIN_CPU_NS: Final = 3_000_000_000
+"""How long it must really have computed before that counts as confirmed: on a busy machine, time alone is no proof."""
+SPIN_NICE: Final = 10
 
 REST_SECONDS: Final = 0.2
 """How long an idle worker is waited for; pools that poll are never at rest, and their workers idle between two polls."""
@@ -43,6 +46,7 @@ class Suspicion:
         waited: how long it had been waited for by then.
         due: when the first timer beyond the horizon ends, if there is one.
         seen: how many events the history had.
+        activity: who was there, and how many bytes they had read and written.
         print: the tree by then; None if there was none.
     """
 
@@ -52,6 +56,7 @@ class Suspicion:
     due: float | None
     seen: int
     print: Fingerprint | None
+    activity: tuple[object, int]
 
 
 def suspected(verdict: Verdict, still_seconds: float) -> tuple[Why, float | None] | None:
@@ -93,7 +98,7 @@ class Patience:
         """
         rig = self._rig
         began = moved = time.monotonic()
-        members = rig.watch.members
+        activity = self._activity()
         looked = 0.0
         while True:
             if rig.absorb():
@@ -105,9 +110,9 @@ class Patience:
             if found is None and now - moved > LOOK_SECONDS / 2 and now - looked >= LOOK_SECONDS:
                 looked = now
                 verdict = rig.watch.look(len(rig.events))
-                if rig.watch.members != members:
-                    members, moved = rig.watch.members, now
                 found = None if patient else suspected(verdict, now - moved)
+                if found is not None and found[0] == "spinning" and activity != self._activity():
+                    activity, moved, found = self._activity(), now, None
             if found is not None:
                 self._suspect(
                     *found, op=op, waited=now - (began if found[0] == "overdue" else moved)
@@ -132,6 +137,11 @@ class Patience:
             return "livelock", None
         return ("overdue", None) if waited > self._deadline else None
 
+    def _activity(self) -> tuple[object, int]:
+        """Return what changes with every birth and death, and with every byte that is read or written."""
+        pids = self._rig.trial.processes()
+        return pids, sum(procfs.transferred_bytes(pid) for pid in pids)
+
     def _suspect(self, why: Why, due: float | None, *, op: str, waited: float) -> None:
         if why == "spinning":
             _be_nice(self._rig.trial.processes())
@@ -144,6 +154,7 @@ class Patience:
             due=due,
             seen=len(self._rig.events),
             print=self._rig.watch.fingerprint() if self._rig.watch.members else None,
+            activity=self._activity(),
         )
 
     def _mark(self, kind: str, op: str, waited: float, **data: Any) -> None:
@@ -179,6 +190,8 @@ class Patience:
         assert first is not None
         while (suspicion := self.suspicion) is not None:
             await self._wait_parked(done, confirmed_at(suspicion, self._deadline))
+            while suspicion.why == "spinning" and not self._computed(suspicion):
+                await self._wait_parked(done, time.monotonic() + LEAST_PARK_SECONDS)
             waited = time.monotonic() - first.at + first.waited
             if done():
                 break
@@ -201,6 +214,18 @@ class Patience:
             await asyncio.sleep(PARK_TICK_SECONDS)
             self._rig.absorb()
 
+    def _computed(self, suspicion: Suspicion) -> bool:
+        """Tell whether a spinning tree had the time to prove that it only spins, or need not any more."""
+        rig = self._rig
+        print_ = suspicion.print
+        if print_ is None or rig.slots.remaining() <= 0 or suspicion.seen != len(rig.events):
+            return True
+        motion = rig.watch.motion_since(print_)
+        return (
+            motion is Motion.CHANGED
+            or rig.watch.fingerprint().cpu_ns - print_.cpu_ns >= SPIN_CPU_NS
+        )
+
     def _unmoved(self, suspicion: Suspicion) -> bool:
         if suspicion.why in ("owner-gone", "livelock"):
             return True
@@ -209,6 +234,8 @@ class Patience:
         motion = self._rig.watch.motion_since(suspicion.print)
         if suspicion.why == "quiet":
             return motion is Motion.NONE
+        if suspicion.why == "spinning" and suspicion.activity != self._activity():
+            return False
         return motion is not Motion.CHANGED and suspicion.seen == len(self._rig.events)
 
 
@@ -217,4 +244,4 @@ def _be_nice(pids: Iterable[int]) -> None:
     for pid in pids:
         with contextlib.suppress(OSError):
             for tid in os.listdir(f"/proc/{pid}/task"):
-                os.setpriority(os.PRIO_PROCESS, int(tid), 19)
+                os.setpriority(os.PRIO_PROCESS, int(tid), SPIN_NICE)

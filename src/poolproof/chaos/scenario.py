@@ -202,13 +202,13 @@ class _Trial:
         return (faults[0].body, faults[0].size) if faults and not self.plan.null else ("echo", 0)
 
     async def idle(self) -> None:
-        fault = self.nemesis.applied[0].fault
-        scarce = (
-            fault.size > 0
-        )  # then the receipt is a refusal, which only comes when something is asked for
-        await self.nemesis.inject(receipt_seconds=0 if scarce else None)
-        if scarce:
-            self.rig.command("probe", size=fault.size, files=2)
+        size = self.nemesis.applied[0].fault.size
+        self.rig.command("reserve", count=self.plan.jobs + self.plan.bystanders)
+        await self.patience.rest()
+        # The receipt of scarcity is a refusal, which only comes when something is asked for.
+        await self.nemesis.inject(receipt_seconds=0 if size else None)
+        if size:
+            self.rig.command("probe", size=size, files=2)
         await self.ask_together()
         await self.nemesis.receive()
 

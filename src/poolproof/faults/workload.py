@@ -29,6 +29,10 @@ def _answered_big(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) 
 BIG_BYTES = 64 * 1024 * 1024
 
 
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def _job_fault(
     body: str, does: str, receipt: Evidence, *needs: str, kind: str | None = None
 ) -> None:
@@ -65,13 +69,13 @@ _job_fault(
 for _what in ("argument", "result", "exception"):
     _job_fault(
         f"{_what}-unpicklable",
-        f"an {_what} that cannot be pickled",
+        f"{_article(_what)} that cannot be pickled",
         effect_seen("pickle"),
         "processes",
     )
     _job_fault(
         f"{_what}-unloadable",
-        f"an {_what} that cannot be unpickled on the other side",
+        f"{_article(_what)} that cannot be unpickled on the other side",
         effect_seen("unpickle"),
         "processes",
     )
