@@ -144,6 +144,11 @@ class TestDuplicateRun:
 
         assert verdict(history, "duplicate-run") == "valid"
 
+    def test_harm_to_the_process_of_the_second_run_excuses_nothing(self) -> None:
+        history = warm("fd-exhaustion-worker").hit(TWO).submit(3).ran(3).ran(3, TWO).ok(3)
+
+        assert verdict(history, "duplicate-run") == "invalid"
+
     def test_the_death_of_another_worker_excuses_nothing(self) -> None:
         history = warm().submit(3).ran(3).death(THREE).ran(3, TWO).ok(3)
 

@@ -114,6 +114,10 @@ def test_a_start_that_only_seems_to_hang_is_unknown() -> None:
     assert name(history.mark("suspect", op="start")) == "unknown"
 
 
+def test_a_start_of_which_no_more_is_known_is_unknown() -> None:
+    assert name(History(point=POINT).write("invoke", op="start").strike().receipt()) == "unknown"
+
+
 @pytest.mark.parametrize("marks", [("suspect",), ("suspect", "unjudged"), ()])
 def test_a_wait_that_was_not_judged_is_unknown(marks: tuple[str, ...]) -> None:
     history = struck()
