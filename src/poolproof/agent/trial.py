@@ -105,6 +105,7 @@ class Owner:
         self.specs: dict[int, work.Spec] = {}
         self.outcomes: dict[int, tuple[str, str]] = {}
         self.before = set(sys.modules)
+        self.kept: list[int] = []
         self.callers = Callers(self._wait)
         self.commands = os.open(f"{directory}/commands", os.O_RDONLY | os.O_CLOEXEC)
         self.lines = open(self.commands, "rb", closefd=False)  # noqa: SIM115 - for as long as the process lives
@@ -113,6 +114,7 @@ class Owner:
             "cancel": self.cancel,
             "handover": self.handover,
             "probe": self.probe,
+            "release": self.release,
             "reserve": self.callers.reserve,
             "sample": self.sample,
         }
@@ -295,21 +297,22 @@ class Owner:
         journal.write("ok", op="cancel", job=job, data={"cancelled": answer})
 
     def probe(self, size: int, files: int) -> None:
-        """Try what a limit should forbid, as any code of the owner might, and journal the refusal."""
-        opened: list[int] = []
+        """Try what a limit should forbid, as any code of the owner might, and journal the refusal.
+
+        What the limit still left is kept, until `release`, so that nothing is left for anybody.
+        """
         try:
             bytearray(size)
-            opened += [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(files)]
+            for _ in range(files):
+                self.kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         except (MemoryError, OSError) as error:
-            journal.write(
-                "effect",
-                error=type(error).__name__,
-                message=str(error)[:200],
-                data={"effect": "refused"},
-            )
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
+            refusal = {"error": type(error).__name__, "message": str(error)[:200]}
+            journal.write("effect", data={"effect": "refused"}, **refusal)
+
+    def release(self) -> None:
+        """Give back what `probe` kept."""
+        while self.kept:
+            os.close(self.kept.pop())
 
     def sample(self, label: str) -> None:
         """Journal what this process holds when garbage is gone, and what has been started below it."""

@@ -73,18 +73,19 @@ async def confirm(violation: Violation, trials: Trials, directory: Path) -> None
 
     The plan that is saved showed the violation itself; if nothing smaller does, it is the one that was found.
     """
-    if trials.slots.remaining() > 0:
-        plan = violation.trial.plan
-        repeats = REPEATS if cheap(violation.trial) else 1
-        wanted = [*_smaller(plan), *[plan] * repeats]
-        shown = [
-            trial
-            for trial in await asyncio.gather(
-                *(_again(trials, again, violation.trial) for again in wanted)
-            )
-            if _count(violation, seen=violation.shows(trial))
-        ]
-        if shown:
+    plan = violation.trial.plan
+    rounds = [[*_smaller(plan), *[plan] * REPEATS]]
+    if not cheap(
+        violation.trial
+    ):  # one after the other: what takes long to confirm also takes a core to itself
+        rounds = [[smaller] for smaller in (*list(_smaller(plan))[:1], plan)]
+    for attempts in rounds:
+        if trials.slots.remaining() <= 0 or violation.seen_again:
+            break
+        played = await asyncio.gather(
+            *(_again(trials, again, violation.trial) for again in attempts)
+        )
+        if shown := [trial for trial in played if _count(violation, seen=violation.shows(trial))]:
             _adopt(violation, shown[0])
     directory.mkdir(exist_ok=True)
     violation.plan_path = directory / f"{_slug(violation)}.json"

@@ -27,7 +27,7 @@ SPIN_SECONDS: Final = 1.0
 """How long a tree may compute, without a birth, a death, a word or a byte, before that is a suspicion of its own."""
 SPIN_CPU_NS: Final = 3_000_000_000
 """How long it must really have computed before that counts as confirmed: on a busy machine, time alone is no proof."""
-SPIN_NICE: Final = 10
+SPIN_NICE: Final = 19
 
 REST_SECONDS: Final = 0.2
 """How long an idle worker is waited for; pools that poll are never at rest, and their workers idle between two polls."""

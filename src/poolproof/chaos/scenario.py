@@ -23,6 +23,8 @@ STRIKE_SECONDS: Final = 0.5
 SETTLE_SECONDS: Final = 1.0
 """How long what the pool holds may take to go after shutdown, before it counts as left behind."""
 STORM_JOBS: Final = 8
+PROBE_FILES: Final = 16
+"""More than the descriptors that the owner may have closed between the measure of its limit and the limit."""
 
 Clean = Callable[[tuple[Event, ...]], bool]
 
@@ -208,9 +210,10 @@ class _Trial:
         # The receipt of scarcity is a refusal, which only comes when something is asked for.
         await self.nemesis.inject(receipt_seconds=0 if size else None)
         if size:
-            self.rig.command("probe", size=size, files=2)
+            self.rig.command("probe", size=size, files=PROBE_FILES)
         await self.ask_together()
         await self.nemesis.receive()
+        self.rig.command("release")
 
     async def busy(self) -> None:
         rig = self.rig
