@@ -93,7 +93,7 @@ def _taker(parameters: Sequence[inspect.Parameter]) -> inspect.Parameter | None:
 
 
 def _may_be_number(first: inspect.Parameter) -> bool:
-    if first.annotation is not first.empty:
+    if first.annotation not in (first.empty, Any, object, "Any", "object"):
         return re.search(r"\bint\b", str(first.annotation)) is not None
     if first.default is first.empty:
         return True
