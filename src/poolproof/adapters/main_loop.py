@@ -42,13 +42,13 @@ class MainLoop:
         thread = threading.Thread(
             target=self._follow, args=(script, failures), name=SCRIPT_THREAD, daemon=True
         )
-        reason = "the script is over"
-        try:
-            with asyncio.Runner() as runner:
+        with asyncio.Runner() as runner:
+            try:
                 runner.run(self._root(thread))
-        except BaseException as error:  # noqa: BLE001 - a job's SystemExit, too: the script has to hear
-            reason = f"{type(error).__name__}: {error}".rstrip(": ")
-        self._end(reason)
+                self._refuse("the script is over")
+            except BaseException as error:  # noqa: BLE001 - a job's SystemExit, too
+                self._refuse(f"{type(error).__name__}: {error}".rstrip(": "))
+        self._fail_unanswered()
         thread.join()
         if failures:
             raise failures[0]
@@ -100,12 +100,13 @@ class MainLoop:
             raise RuntimeError(
                 "expected a running event loop, got none: use the adapter inside run_main(script)"
             )
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(call)
         with self._lock:
             ended = self._ended
         if ended is not None:
             answer(future, error=_gone(ended))
+            return
+        with contextlib.suppress(RuntimeError):  # the loop has been closed just now
+            self._loop.call_soon_threadsafe(call)
 
     async def _root(self, thread: threading.Thread) -> None:
         self._loop = asyncio.get_running_loop()
@@ -127,15 +128,18 @@ class MainLoop:
         with contextlib.suppress(RuntimeError):  # the loop is closed: it ended before its script
             self._loop.call_soon_threadsafe(self._orders.put_nowait, None)
 
-    def _end(self, reason: str) -> None:
+    def _refuse(self, reason: str) -> None:
         with self._lock:
             self._ended = reason
+
+    def _fail_unanswered(self) -> None:
+        with self._lock:
             left = list(self._unanswered)
         for future in left:
-            answer(future, error=_gone(reason))
+            answer(future, error=_gone(self._ended))
 
 
-def _gone(reason: str) -> LoopEndedError:
+def _gone(reason: str | None) -> LoopEndedError:
     return LoopEndedError(f"the event loop has ended ({reason})")
 
 

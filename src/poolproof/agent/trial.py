@@ -106,6 +106,7 @@ class Owner:
         self.outcomes: dict[int, tuple[str, str]] = {}
         self.before = set(sys.modules)
         self.kept: list[int] = []
+        self.shm_before: set[str] | None = None
         self.callers = Callers(self._wait)
         self.commands = os.open(f"{directory}/commands", os.O_RDONLY | os.O_CLOEXEC)
         self.lines = open(self.commands, "rb", closefd=False)  # noqa: SIM115 - for as long as the process lives
@@ -281,7 +282,7 @@ class Owner:
         """Let a running job end, and cancel a waiting one `turns` turns later, or in the same turn after a stall."""
         journal.write("invoke", op="cancel", job=job)
         handle = self.handles[job]
-        loop = cast(AsyncioPool, self.adapter)
+        loop = cast("AsyncioPool", self.adapter)
         if turns is None:
             began = time.monotonic()
             loop.stall(STALL_SECONDS)
@@ -319,6 +320,15 @@ class Owner:
         gc.collect()
         journal.write("sample", data={"label": label, **self._holdings()})
 
+    def _shared_memory(self) -> list[str]:
+        """Return the names in /dev/shm, without the new ones that a process outside of this trial uses."""
+        names = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set[str]()
+        if self.shm_before is None:
+            self.shm_before = names
+        if names - self.shm_before:
+            names -= _used_elsewhere(names - self.shm_before)
+        return sorted(names)
+
     def _holdings(self) -> dict[str, Any]:
         return {
             "fds": _descriptors({self.commands, journal.descriptor()}),
@@ -328,7 +338,7 @@ class Owner:
                 if not t.name.startswith(("poolproof", "Main"))
             ),
             "processes": _processes(),
-            "shm": sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else [],
+            "shm": self._shared_memory(),
             "files": sorted(
                 os.path.join(where, name)
                 for where, _, names in os.walk(f"{self.directory}/tmp")
@@ -351,6 +361,21 @@ def _descriptors(own: set[int]) -> dict[str, int]:
                 where = os.readlink(f"/proc/self/fd/{name}")
                 kind = where.partition(":[")[0]
                 found[kind] = found.get(kind, 0) + 1
+    return found
+
+
+def _used_elsewhere(names: set[str]) -> set[str]:
+    """Return which of these shared memory segments are mapped by a process that does not belong to this trial."""
+    inside = {os.getpid(), os.getppid(), *containment.descendants(os.getppid())}
+    found: set[str] = set()
+    for pid in os.listdir("/proc"):
+        if pid.isdigit() and int(pid) not in inside:
+            with (
+                suppress(OSError),
+                open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file,
+            ):
+                maps = file.read()
+                found |= {name for name in names if f"/dev/shm/{name}" in maps}
     return found
 
 

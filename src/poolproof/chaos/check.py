@@ -109,7 +109,9 @@ class Inquiry:
         ):
             self._not_tried("the unharmed pool already breaks a promise: mend that first")
             return
-        await asyncio.gather(self._break(profile), self._sweep(profile))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._break(profile))
+            tasks.create_task(self._sweep(profile))
 
     def _declared(self, profile: Profile) -> Target:
         """Return the target with what it declares of itself beside what the command line declares."""
@@ -150,7 +152,7 @@ class Inquiry:
             self._summarise(kind)
 
     async def _try(self, profile: Profile, fault: Fault, spec: FaultSpec) -> None:
-        async with self.trials.slots.opening:
+        async with self.trials.slots.opened():
             if self.trials.slots.remaining() > 0:
                 plan = self.plan(faults=(spec,))
                 trial = await self.trials.play(plan, reference=profile.reference)
@@ -182,6 +184,8 @@ class Inquiry:
     async def _sweep(self, profile: Profile) -> None:
         if self.options.crash_points == "off":
             return
+        await asyncio.sleep(0)  # the faults are tried first: they tell more
+        await self.trials.slots.all_parked()
         began = time.monotonic()
         plan = self.plan(warmup=0, jobs=2, bystanders=self.options.target.workers)
         if "processes" not in profile.facts or not profile.own_paths:

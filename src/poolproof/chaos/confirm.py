@@ -114,7 +114,7 @@ def _adopt(violation: Violation, trial: Trial) -> None:
 
 
 async def _again(trials: Trials, plan: Plan, first: Trial) -> Trial:
-    async with trials.slots.opening:
+    async with trials.slots.opened():
         return await trials.play(plan, reference=first.reference, points=points_of(plan))
 
 

@@ -58,10 +58,9 @@ async def sweep(
 ) -> dict[PointEntry, Trial | None]:
     """Play one trial for each place and effect, and return how each ended; None where time ran out before."""
     wanted = [(place, effect) for effect in effects for place in places]
-    places_left = asyncio.Semaphore(trials.slots.most)
 
     async def one(place: Place, effect: Effect) -> tuple[PointEntry, Trial | None]:
-        async with places_left:
+        async with trials.slots.opened():
             entry, trial = await strike(trials, plan, place, effect)
         stepped()
         return entry, trial

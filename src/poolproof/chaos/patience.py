@@ -177,13 +177,8 @@ class Patience:
 
     async def park(self, done: Callable[[], bool], op: str) -> bool:
         """Set a suspected tree aside, alive, until it moves or is judged; return whether `done` came true."""
-        slots = self._rig.slots
-        slots.running.release()
-        try:
-            async with slots.parked:
-                return await self._park(done, op)
-        finally:
-            await slots.running.acquire()
+        async with self._rig.slots.parked():
+            return await self._park(done, op)
 
     async def _park(self, done: Callable[[], bool], op: str) -> bool:
         first = self.suspicion
@@ -199,7 +194,8 @@ class Patience:
                 self._mark("unjudged", op, waited)
                 return False
             if self._unmoved(suspicion) or waited > PATIENCE * self._deadline:
-                alive = [worker.pid for worker in self._rig.workers()]
+                left = self._rig.left() if op == "owner" else self._rig.workers()
+                alive = [process.pid for process in left]
                 self._mark("judged", op, waited, why=suspicion.why, alive=alive)
                 return False
             if await self.settle(done, op):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from poolproof.chaos.slots import Slots
 from poolproof.history import Event
 from poolproof.host import Host
 from poolproof.plan import Plan
@@ -17,21 +18,6 @@ from poolproof.watch.watch import Watch
 TICK_SECONDS: Final = 0.002
 LIVELOCK_STARTS: Final = 20
 _SERVANTS: Final = ("resource_tracker", "forkserver", "semaphore_tracker")
-
-
-class Slots:
-    """How many trials run at once, and how many are parked; a parked one gives its place to another."""
-
-    def __init__(self, *, running: int, parked: int, end: float) -> None:
-        self.most = parked
-        self.opening = asyncio.Semaphore(parked)
-        self.running = asyncio.Semaphore(running)
-        self.parked = asyncio.Semaphore(parked)
-        self.end = end
-
-    def remaining(self) -> float:
-        """Return the seconds that are left of the whole run."""
-        return self.end - time.monotonic()
 
 
 class Rig:
@@ -165,6 +151,20 @@ class Rig:
                 if procfs.alive(worker := Identity(pid, stat.born)):
                     found.append(worker)
         return sorted(found, key=lambda worker: worker.pid)
+
+    def left(self) -> list[Identity]:
+        """Return every live process of the trial but the servants of the standard library, which end by themselves."""
+        found: list[Identity] = []
+        for pid in self.trial.processes():
+            line = " ".join(procfs.cmdline(pid))
+            identity = procfs.identity(pid)
+            if (
+                identity is not None
+                and procfs.alive(identity)
+                and not any(s in line for s in _SERVANTS)
+            ):
+                found.append(identity)
+        return found
 
     def started(self, jobs: Iterable[int]) -> bool:
         """Tell whether each of these jobs has been started."""

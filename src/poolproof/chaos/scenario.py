@@ -11,7 +11,8 @@ import msgspec
 
 from poolproof.chaos.nemesis import Nemesis
 from poolproof.chaos.patience import Patience
-from poolproof.chaos.rig import Rig, Slots
+from poolproof.chaos.rig import Rig
+from poolproof.chaos.slots import Slots
 from poolproof.history import Event
 from poolproof.host import Host
 from poolproof.plan import Plan
@@ -48,7 +49,7 @@ async def play(
         style: "plain" or "coroutine": the kind of function that the pool takes as a job.
         clean: tells whether a sample after shutdown shows nothing left; asked again while it does not.
     """
-    async with slots.running, _opened(host, plan, directory, slots, style) as rig:
+    async with slots.running(), _opened(host, plan, directory, slots, style) as rig:
         await (_Crash(rig) if plan.point else _Trial(rig)).run(clean)
         rig.absorb()
         return tuple(rig.events)
@@ -108,7 +109,7 @@ class _Trial:
             lambda: rig.over("start") is not None, "start", patient=True
         ):
             return False
-        if rig.over("start").kind == "fail":
+        if (told := rig.over("start")) is None or told.kind == "fail":
             return False
         rig.adopt_style()
         jobs = rig.submit(self.plan.warmup, "warmup")
@@ -305,10 +306,10 @@ class _Trial:
         rig.trial.open_gates()
 
         def nobody() -> bool:
-            return not rig.trial.processes()
+            return not rig.left()
 
-        if not await self.patience.settle(nobody, "owner"):
-            await self.patience.park(nobody, "owner")
+        if await self.patience.settle(nobody, "owner") or await self.patience.park(nobody, "owner"):
+            rig.trial.write("phase", data={"phase": "end"})
 
     async def handover(self) -> None:
         rig = self.rig

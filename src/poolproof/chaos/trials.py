@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from poolproof.chaos import scenario
-from poolproof.chaos.rig import Slots
+from poolproof.chaos.slots import Slots
 from poolproof.checkers import Trial, judge
 from poolproof.errors import TargetError
 from poolproof.history import Event

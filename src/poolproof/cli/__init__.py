@@ -44,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OWN_ERROR
     except Exception:  # noqa: BLE001 - the boundary: an error of ours must not look like a verdict
         traceback.print_exc()
-        print("poolproof: this is an error of poolproof itself, not a verdict on the target", file=sys.stderr)
+        print(
+            "poolproof: this is an error of poolproof itself, not a verdict on the target",
+            file=sys.stderr,
+        )
         return OWN_ERROR
 
 
@@ -55,7 +58,9 @@ def _terminate(_number: int, _frame: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     from poolproof.cli import check, faults, reap, replay  # noqa: PLC0415 - `--version` need not pay for them
 
-    parser = argparse.ArgumentParser(prog="poolproof", description="Prove that your worker pool survives.")
+    parser = argparse.ArgumentParser(
+        prog="poolproof", description="Prove that your worker pool survives."
+    )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (check, replay, faults, reap):

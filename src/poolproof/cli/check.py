@@ -33,33 +33,93 @@ EXIT: Final[Mapping[Verdict, int]] = {
 
 def add_parser(commands: Any) -> None:
     """Add the command's parser."""
-    parser: argparse.ArgumentParser = commands.add_parser("check", help=__doc__.splitlines()[0], description=__doc__)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "check", help=__doc__.splitlines()[0], description=__doc__
+    )
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("target", help="package.Name, package.module:factory, or path/to/file.py:factory")
-    add("--workers", type=int, default=2, help="how many workers the factory is asked for (default 2)")
+    add(
+        "--workers",
+        type=int,
+        default=2,
+        help="how many workers the factory is asked for (default 2)",
+    )
     add("--jobs", type=int, help="jobs in each phase of a trial (default: two for each worker)")
-    add("--faults", default="all", metavar="LIST", help="kinds separated by commas, `all` or `none`")
-    add("--crash-points", choices=("off", "kill", "all"), default="kill", help="what happens at each line")
-    add("--own", metavar="MODULES", help="modules, by commas, that count as the pool's own (default: inferred)")
-    add("--promise", action="append", default=[], metavar="P", help="at-most-once, retries=N, order=fifo, recovery=S")
+    add(
+        "--faults", default="all", metavar="LIST", help="kinds separated by commas, `all` or `none`"
+    )
+    add(
+        "--crash-points",
+        choices=("off", "kill", "all"),
+        default="kill",
+        help="what happens at each line",
+    )
+    add(
+        "--own",
+        metavar="MODULES",
+        help="modules, by commas, that count as the pool's own (default: inferred)",
+    )
+    add(
+        "--promise",
+        action="append",
+        default=[],
+        metavar="P",
+        help="at-most-once, retries=N, order=fifo, recovery=S",
+    )
     add("--seed", type=int, help="the seed of the run (default: a new one, which is printed)")
-    add("--deadline", type=float, default=10.0, metavar="SECONDS", help="bound of one job and of the factory")
-    add("--time", type=float, default=120.0, metavar="SECONDS", help="bound of the whole run (default 120)")
-    add("--adapter", help="the family of the pool, or module:Class of your own (default: by its shape)")
-    add("--python", default=sys.executable, metavar="PATH", help="the interpreter that has the target")
-    add("--accept", type=Path, metavar="FILE", help="TOML file of known violations, with reason and expiry")
+    add(
+        "--deadline",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="bound of one job and of the factory",
+    )
+    add(
+        "--time",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="bound of the whole run (default 120)",
+    )
+    add(
+        "--adapter",
+        help="the family of the pool, or module:Class of your own (default: by its shape)",
+    )
+    add(
+        "--python",
+        default=sys.executable,
+        metavar="PATH",
+        help="the interpreter that has the target",
+    )
+    add(
+        "--accept",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of known violations, with reason and expiry",
+    )
     add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
-    add("--out", type=Path, metavar="DIR", help="where plans and histories go (default .poolproof/runs/RUN)")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where plans and histories go (default .poolproof/runs/RUN)",
+    )
     add("--null", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the check, print its report, and return the exit code of its verdict."""
-    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
+    seed = (
+        arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
+    )
     target = _target(arguments)
     faults = _faults(arguments.faults)
-    acceptances = accept.load(arguments.accept, datetime.datetime.now().astimezone().date()) if arguments.accept else ()
+    acceptances = (
+        accept.load(arguments.accept, datetime.datetime.now().astimezone().date())
+        if arguments.accept
+        else ()
+    )
     if arguments.json:
         session.writable(arguments.json.parent)
     with session.leased() as lease:
@@ -115,7 +175,9 @@ def _at_least(option: str, value: float | None, least: float) -> None:
 def _python(path: str) -> str:
     found = shutil.which(path)
     if found is None:
-        raise UsageError(f"expected a Python interpreter for --python, got {path}, which cannot be run")
+        raise UsageError(
+            f"expected a Python interpreter for --python, got {path}, which cannot be run"
+        )
     return os.path.abspath(found)
 
 

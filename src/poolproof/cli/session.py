@@ -32,7 +32,9 @@ def leased() -> Iterator[leases.Lease]:
 def require_linux() -> None:
     """Raise UsageError where there is no /proc as Linux has it."""
     if not sys.platform.startswith("linux"):
-        raise UsageError(f"expected Linux, whose /proc shows what a pool's processes do, got {sys.platform}")
+        raise UsageError(
+            f"expected Linux, whose /proc shows what a pool's processes do, got {sys.platform}"
+        )
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
@@ -48,7 +50,9 @@ def writable(path: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UsageError(f"expected a directory that can be written for --out, got {path}: {error}") from error
+        raise UsageError(
+            f"expected a directory that can be written for --out, got {path}: {error}"
+        ) from error
     return path.resolve()
 
 
@@ -72,8 +76,14 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
-        from rich.progress import TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn())
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())

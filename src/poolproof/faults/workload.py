@@ -1,10 +1,11 @@
 """Faults that a job brings along: it ends its worker, or carries what cannot be carried."""
 
+from collections.abc import Sequence
+
 from poolproof.faults.base import Evidence, Fault, Scene, effect_seen, raised_in_job, register
 from poolproof.plan import FaultSpec
 from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
-from collections.abc import Sequence
 
 
 def _process_gone(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> str | None:

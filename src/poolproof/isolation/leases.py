@@ -95,6 +95,10 @@ def _clear(lease: Lease) -> Iterator[str]:
 def _processes(run: str) -> list[procfs.Identity]:
     """Return the processes with this run's token in their environment, and whatever descends from them."""
     token = f"{RUN_VARIABLE}={run}".encode()
-    marked = [int(name) for name in os.listdir("/proc") if name.isdigit() and procfs.environ_has(int(name), token)]
+    marked = [
+        int(name)
+        for name in os.listdir("/proc")
+        if name.isdigit() and procfs.environ_has(int(name), token)
+    ]
     pids = {pid for top in marked for pid in (top, *procfs.descendants(top))} - {os.getpid()}
     return [identity for pid in pids if (identity := procfs.identity(pid)) is not None]
