@@ -83,7 +83,7 @@ def load(path: Path) -> Plan:
         raise UsageError(
             f"expected a plan file, got {error}; a plan is written by `poolproof check`"
         ) from error
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"expected a plan of poolproof in {path}, got: {error}") from error
     if plan.schema != SCHEMA:
         raise UsageError(

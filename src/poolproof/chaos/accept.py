@@ -41,7 +41,8 @@ def load(path: Path, today: datetime.date) -> tuple[Acceptance, ...]:
     """Return the acceptances of a TOML file; raise UsageError if it cannot be read or one has expired."""
     try:
         found = msgspec.convert(tomllib.loads(path.read_text()), _File).accept
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    # What is no TOML, or no text at all, is a ValueError.
+    except (OSError, ValueError, msgspec.ValidationError) as error:
         raise UsageError(
             f"expected a file of accepted violations in {path}, got: {error}; write\n{EXAMPLE}"
         ) from error

@@ -62,7 +62,7 @@ def abandoned() -> Iterator[Lease]:
     for path in sorted(home().glob("*.lease")):
         try:
             lease = msgspec.json.decode(path.read_bytes(), type=Lease)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             continue  # being written, or removed, by another run at this moment
         if not procfs.alive(procfs.Identity(lease.pid, lease.born)):
             yield lease
