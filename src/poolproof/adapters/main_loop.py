@@ -42,16 +42,21 @@ class MainLoop:
         thread = threading.Thread(
             target=self._follow, args=(script, failures), name=SCRIPT_THREAD, daemon=True
         )
-        with asyncio.Runner() as runner:
-            try:
-                runner.run(self._root(thread))
-                self._refuse("the script is over")
-            except BaseException as error:  # noqa: BLE001 - a job's SystemExit, too
-                self._refuse(f"{type(error).__name__}: {error}".rstrip(": "))
-        self._fail_unanswered()
-        thread.join()
+        try:
+            with asyncio.Runner() as runner:
+                self._run_in(runner, thread)
+        finally:
+            self._fail_unanswered()
+            thread.join()
         if failures:
             raise failures[0]
+
+    def _run_in(self, runner: asyncio.Runner, thread: threading.Thread) -> None:
+        try:
+            runner.run(self._root(thread))
+            self._refuse("the script is over")
+        except BaseException as error:  # noqa: BLE001 - a job's SystemExit, too: the script hears of it
+            self._refuse(f"{type(error).__name__}: {error}".rstrip(": "))
 
     def soon(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Call a plain function on the loop; return the future of what it returns."""
