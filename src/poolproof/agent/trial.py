@@ -107,6 +107,7 @@ class Owner:
         self.before = set(sys.modules)
         self.kept: list[int] = []
         self.shm_before: set[str] | None = None
+        self.shm_mapped: set[str] = set()
         self.callers = Callers(self._wait)
         self.commands = os.open(f"{directory}/commands", os.O_RDONLY | os.O_CLOEXEC)
         self.lines = open(self.commands, "rb", closefd=False)  # noqa: SIM115 - for as long as the process lives
@@ -135,7 +136,10 @@ class Owner:
 
     def _obey(self, command: dict[str, Any]) -> None:
         verb = command.pop("do")
-        self.verbs[verb](**command)
+        if verb in self.verbs:
+            self.verbs[verb](**command)
+        else:  # a `stop` that comes when the pool is gone already
+            journal.write("note", message=f"there is no pool to {verb}")
 
     def live(self) -> None:
         """Build the pool where it must live, use it until told to stop it, and journal how that began and ended."""
@@ -190,6 +194,10 @@ class Owner:
         again = threading.Thread(target=self._ask_again, name="poolproof-again", daemon=True)
         again.start()
         again.join(AGAIN_SECONDS)
+        if self.shm_before is not None and os.path.isdir("/dev/shm"):
+            self.shm_mapped |= _mapped(
+                set(os.listdir("/dev/shm")) - self.shm_before, elsewhere=False
+            )
         journal.write("invoke", op="stop")
         try:
             self.adapter.stop()
@@ -239,7 +247,8 @@ class Owner:
         return self.adapter.submit(function, spec)
 
     def _own_job(self, spec: work.Spec) -> target.OwnJob:
-        return self.declared.jobs[spec["job"] % len(self.declared.jobs)]
+        number: int = spec["job"]
+        return self.declared.jobs[number % len(self.declared.jobs)]
 
     def _wait(self, number: int) -> None:
         kind, fields = self._outcome(number)
@@ -321,13 +330,20 @@ class Owner:
         journal.write("sample", data={"label": label, **self._holdings()})
 
     def _shared_memory(self) -> list[str]:
-        """Return the names in /dev/shm, without the new ones that a process outside of this trial uses."""
+        """Return the names in /dev/shm that may be charged to this trial.
+
+        The directory is the whole machine's. In a trial that runs alone, what is new and used by no process outside of
+        it counts; beside others, only what its own processes were seen to map.
+        """
         names = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set[str]()
         if self.shm_before is None:
             self.shm_before = names
-        if names - self.shm_before:
-            names -= _used_elsewhere(names - self.shm_before)
-        return sorted(names)
+        new = names - self.shm_before
+        if not self.request["alone"]:
+            new &= self.shm_mapped
+        elif new:
+            new -= _mapped(new, elsewhere=True)
+        return sorted(new | (names & self.shm_before))
 
     def _holdings(self) -> dict[str, Any]:
         return {
@@ -364,12 +380,12 @@ def _descriptors(own: set[int]) -> dict[str, int]:
     return found
 
 
-def _used_elsewhere(names: set[str]) -> set[str]:
-    """Return which of these shared memory segments are mapped by a process that does not belong to this trial."""
+def _mapped(names: set[str], *, elsewhere: bool) -> set[str]:
+    """Return which of these shared memory segments are mapped by a process of this trial, or by one of none of ours."""
     inside = {os.getpid(), os.getppid(), *containment.descendants(os.getppid())}
     found: set[str] = set()
     for pid in os.listdir("/proc"):
-        if pid.isdigit() and int(pid) not in inside:
+        if pid.isdigit() and (int(pid) not in inside) is elsewhere:
             with (
                 suppress(OSError),
                 open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file,

@@ -109,9 +109,11 @@ class Inquiry:
         ):
             self._not_tried("the unharmed pool already breaks a promise: mend that first")
             return
+        widening = asyncio.create_task(self.trials.slots.widen(_idle_share))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._break(profile))
             tasks.create_task(self._sweep(profile))
+        widening.cancel()
 
     def _declared(self, profile: Profile) -> Target:
         """Return the target with what it declares of itself beside what the command line declares."""
@@ -178,7 +180,7 @@ class Inquiry:
             for finding in findings
             if finding.verdict == verdict and verdict != "valid"
         )
-        note = ", ".join(words)
+        note = ", ".join(words) if verdict == "invalid" else next(iter(words), "")
         self.rows[kind] = FaultRow(fault=kind, does=does, verdict=verdict, trials=trials, note=note)
 
     async def _sweep(self, profile: Profile) -> None:
@@ -325,6 +327,7 @@ def varied(violations: Sequence[Violation]) -> list[Violation]:
 def telling(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return the findings of one trial without those that only follow from a pool that is stuck."""
     causes = [finding for finding, _ in primary(findings)]
+    causes += [f for f in findings if f.invariant in CAUSES and f.verdict == "unknown"]
     if not any(cause.invariant in CAUSES for cause in causes):
         return tuple(findings)
     return tuple(f for f in findings if f in causes or f.invariant not in CONSEQUENCES)
@@ -357,6 +360,11 @@ def _specs(fault: Fault, workers: int) -> list[FaultSpec]:
             [f"idle:{index}" for index in range(workers)] if variant == "idle:each" else [variant]
         )
     return [FaultSpec(kind=fault.kind, victim=victim) for victim in victims]
+
+
+def _idle_share() -> float:
+    """Return the share of the machine's processors that was idle since the last call."""
+    return 1 - psutil.cpu_percent(None) / 100
 
 
 def _environment(target: Target, version: str, profile: Profile | None) -> dict[str, str | int]:

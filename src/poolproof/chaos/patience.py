@@ -135,7 +135,8 @@ class Patience:
             return "owner-gone", None
         if self._rig.livelock() is not None:
             return "livelock", None
-        return ("overdue", None) if waited > self._deadline else None
+        late = waited > self._deadline or self._rig.slots.remaining() <= 0
+        return ("overdue", None) if late else None
 
     def _activity(self) -> tuple[object, int]:
         """Return what changes with every birth and death, and with every byte that is read or written."""

@@ -46,7 +46,9 @@ class Rig:
     async def open(self) -> None:
         """Fork the trial and learn who its owner is."""
         unharmed = not self.plan.faults and self.plan.point is None
-        self.trial = await self.host.fork(self.directory, describe=unharmed)
+        self.trial = await self.host.fork(
+            self.directory, describe=unharmed, alone=self.plan.lives > 1
+        )
         self.watch = Watch(self.trial.root)
         self.owner = await self._find_owner()
 
@@ -135,6 +137,10 @@ class Rig:
         """Return the process that started this job last, or None if none has."""
         starts = self._started.get(job)
         return starts[-1] if starts else None
+
+    def runners(self, job: int) -> Sequence[Identity]:
+        """Return the processes that started this job, in order."""
+        return self._started.get(job, ())
 
     def workers(self) -> list[Identity]:
         """Return the live workers: siblings, by parent and command line, of those that have run a job."""

@@ -21,7 +21,7 @@ from poolproof.watch import procfs
 GATE: Final = "gate"
 LEAVE_SECONDS: Final = 1.0
 STRIKE_SECONDS: Final = 0.5
-SETTLE_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 3.0
 """How long what the pool holds may take to go after shutdown, before it counts as left behind."""
 STORM_JOBS: Final = 8
 PROBE_FILES: Final = 16
@@ -206,7 +206,7 @@ class _Trial:
 
     async def idle(self) -> None:
         size = self.nemesis.applied[0].fault.size
-        self.rig.command("reserve", count=self.plan.jobs + self.plan.bystanders)
+        self.have_callers()
         await self.patience.rest()
         # The receipt of scarcity is a refusal, which only comes when something is asked for.
         await self.nemesis.inject(receipt_seconds=0 if size else None)
@@ -216,8 +216,15 @@ class _Trial:
         await self.nemesis.receive()
         self.rig.command("release")
 
+    def have_callers(self) -> None:
+        """Have the owner start now what it may be unable to start during the fault: threads that wait for jobs."""
+        if self.nemesis.applied[0].fault.starves:
+            plan = self.plan
+            self.rig.command("reserve", count=plan.jobs + plan.bystanders + plan.fresh)
+
     async def busy(self) -> None:
         rig = self.rig
+        self.have_callers()
         await self._occupy()
         await self.nemesis.inject()
         rig.trial.open_gates()
@@ -251,7 +258,15 @@ class _Trial:
         await self.patience.settle(lambda: rig.started(beside), "job")
         await self.nemesis.inject(receipt_seconds=0)
         body, _ = self._body()
-        rig.faulted = rig.submit(self.plan.jobs, "faulted", body)
+        if (
+            body == "callback"
+        ):  # a job that is over before its callback is known tells another story
+            late = rig.trial.close_gate("callback")
+            rig.faulted = rig.submit(self.plan.jobs, "faulted", body, gate=late)
+            await self.patience.settle(lambda: rig.accepted(rig.faulted), "job")
+            rig.trial.open_gate("callback")
+        else:
+            rig.faulted = rig.submit(self.plan.jobs, "faulted", body)
         queued = rig.submit(self.plan.bystanders - len(beside), "bystander")
         await self.patience.settle(lambda: rig.resolved(rig.faulted + queued), "job")
         rig.trial.open_gates()

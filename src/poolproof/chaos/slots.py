@@ -3,7 +3,12 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+MOST_PLACES: Final = 28
+WIDEN_SECONDS: Final = 0.5
+IDLE_ENOUGH: Final = 0.4
 
 
 class Slots:
@@ -54,6 +59,19 @@ class Slots:
     async def all_parked(self) -> None:
         """Wait until no trial runs, and none waits for a place to run in."""
         await self._idle.wait()
+
+    async def widen(self, idle_share: Callable[[], float]) -> None:
+        """Add places, until cancelled, while the machine is idle: trials of some pools do little but wait.
+
+        Args:
+            idle_share: how much of the machine, from 0 to 1, was idle since it was asked last.
+        """
+        idle_share()
+        for _ in range(MOST_PLACES):
+            await asyncio.sleep(WIDEN_SECONDS)
+            while idle_share() < IDLE_ENOUGH:
+                await asyncio.sleep(WIDEN_SECONDS)
+            self._running.release()
 
     async def _take(self) -> None:
         self._busy += 1

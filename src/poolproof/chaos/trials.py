@@ -80,10 +80,11 @@ class Trials:
         Raises:
             TargetError: the pool did not start, or answered not one job.
         """
+        trial = told = None
         for style in ("auto", "plain", "coroutine"):
             self.profile = _guess(style) if style != "auto" else None
             trial = await self.play(plan)
-            asked, told = trial.start
+            _, told = trial.start
             if told is None or told.kind == "fail":
                 raise TargetError(_why_not_started(plan.target, told, _last_output(self.directory)))
             if any(
@@ -94,7 +95,9 @@ class Trials:
             if trial.judgement is not None:
                 break
         else:
+            assert trial is not None
             raise TargetError(_why_no_answer(plan.target, trial))
+        assert told is not None
         self.profile = _profile(trial)
         await self.host.preload(list(told.data.get("modules", ())))
         return self.profile
@@ -135,9 +138,8 @@ def _profile(trial: Trial) -> Profile:
 def _facts(trial: Trial, data: dict[str, Any], style: str) -> frozenset[str]:
     owner = told.pid if (told := trial.start[1]) else 0
     runners = {event.pid for event in trial.events if event.kind == "started"}
-    workers = next(
-        (e.data["workers"] for e in trial.events if e.kind == "phase" and "workers" in e.data), []
-    )
+    marks = [e.data["workers"] for e in trial.events if e.kind == "phase" and "workers" in e.data]
+    workers: list[int] = marks[0] if marks else []
     processes = bool(runners - {owner}) or (not runners and bool(workers))
     on_loop = "loop" in data["offers"] and runners == {owner}
     found = {

@@ -29,6 +29,7 @@ class Scene(Protocol):
     def faulted(self) -> tuple[int, ...]: ...
     def workers(self) -> list[Identity]: ...
     def runner(self, job: int) -> Identity | None: ...
+    def runners(self, job: int) -> Sequence[Identity]: ...
     def command(self, do: str, **arguments: object) -> None: ...
 
 
@@ -62,6 +63,8 @@ class Fault:
         body: the body of the faulted jobs.
         variants: the victims that are tried in turn, each in a trial of its own.
         victims: the processes that are hit, chosen when the moment has come.
+        size: bytes that the faulted jobs ask for.
+        starves: whether the owner may be unable to start a thread while it lasts.
         inject, heal: do it, undo it.
         receipt, healed: evidence that it took effect, that it is undone; None while there is none.
     """
@@ -73,6 +76,7 @@ class Fault:
     body: str = "echo"
     variants: tuple[str, ...] = ("",)
     size: int = 0
+    starves: bool = False
     victims: Callable[[Scene, FaultSpec], list[Identity]] = no_victims
     inject: Inject = nothing
     receipt: Evidence = nothing_to_heal

@@ -89,6 +89,7 @@ register(
         does="SIGKILL of a busy worker while the owner may start no process",
         moment="busy",
         needs=(*PROCESSES, "unprivileged"),
+        starves=True,
         victims=busy,
         inject=_forbid_processes,
         receipt=_forbidden,

@@ -89,6 +89,7 @@ def _register(name: str, does: str, which: int, measure: Callable[[int], int], b
                 if which == resource.RLIMIT_AS
                 else "echo",
                 size=ALLOCATION_BYTES,
+                starves=whose == "owner",
                 victims=victims,
                 inject=_limit(which, measure),
                 receipt=_refused,

@@ -10,9 +10,9 @@ from poolproof.watch.procfs import Identity
 
 def _process_gone(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> str | None:
     for job in scene.faulted:
-        runner = scene.runner(job)
-        if runner is not None and not procfs.alive(runner):
-            return f"process {runner.pid} (born {runner.born}), which had started job {job}, is gone from /proc"
+        for runner in scene.runners(job):
+            if not procfs.alive(runner):
+                return f"process {runner.pid} (born {runner.born}), which had started job {job}, is gone from /proc"
     return None
 
 

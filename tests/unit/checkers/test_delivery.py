@@ -63,7 +63,10 @@ class TestUnresolvedJob:
         assert "no judgement" in the(hurt(), "unresolved-job").reason
 
     def test_a_judgement_of_another_job_does_not_count(self) -> None:
-        assert verdict(hurt().submit(4).judged(4).ok(4), "unresolved-job") == "unknown"
+        assert verdict(hurt().submit(4).ok(4).judged(4), "unresolved-job") == "unknown"
+
+    def test_an_outcome_that_comes_only_after_the_judgement_undoes_nothing(self) -> None:
+        assert verdict(hurt().judged(3).ok(3), "unresolved-job") == "invalid"
 
     def test_a_judgement_before_the_job_does_not_count(self) -> None:
         history = warm(KILL).hit(ONE).write("judged", data={}).submit(3)
