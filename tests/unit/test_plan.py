@@ -34,6 +34,10 @@ PLAN = Plan(
     null=True,
     lives=2,
 )
+STRANGE_EFFECT = (
+    b'{"target": {"name": "x", "cwd": "/", "python": "p"},'
+    b' "point": {"file": "f", "line": 1, "effect": "explode"}}'
+)
 
 
 @pytest.mark.parametrize("plan", [PLAN, Plan(target=TARGET)])
@@ -74,11 +78,7 @@ def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
         (b"[]", "Expected `object`, got `array`"),
         (b"{}", "missing required field `target`"),
         (b'{"target": {"name": "x"}}', "missing required field `cwd`"),
-        (
-            b'{"target": {"name": "x", "cwd": "/", "python": "p"},'
-            b' "point": {"file": "f", "line": 1, "effect": "explode"}}',
-            "Invalid enum value 'explode'",
-        ),
+        (STRANGE_EFFECT, "Invalid enum value 'explode'"),
     ],
 )
 def test_what_is_no_plan_is_refused_and_the_file_named(
