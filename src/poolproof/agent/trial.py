@@ -177,12 +177,16 @@ class Owner:
 
     def _describe(self, pool: object) -> dict[str, Any]:
         own = self.request["own"] or points.infer_own(pool)
+        try:
+            own_paths = points.own_paths(own)
+        except ValueError as error:
+            raise target.TargetProblem(f"{error}; --own takes such modules") from error
         return {
             "adapter": self.adapter.name,
             "style": self.adapter.job_style,
             "offers": sorted(self.adapter.offers),
             "own": list(own),
-            "own_paths": points.own_paths(own),
+            "own_paths": own_paths,
             "modules": sorted(set(sys.modules) - self.before),
             "jobs": len(self.declared.jobs),
             "promises": dict(self.declared.promises),

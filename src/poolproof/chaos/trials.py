@@ -4,7 +4,6 @@ import dataclasses
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,7 +85,9 @@ class Trials:
             trial = await self.play(plan)
             _, told = trial.start
             if told is None or told.kind == "fail":
-                raise TargetError(_why_not_started(plan.target, told, _last_output(self.directory)))
+                ended = any(e.data.get("why") == "owner-gone" for e in trial.of_kind("suspect"))
+                output = _last_output(self.directory)
+                raise TargetError(_why_not_started(plan.target, told, output, ended=ended))
             if any(
                 event.op == "job" and event.kind == "ok" and event.data.get("match")
                 for event in trial.events
@@ -156,7 +157,9 @@ def _facts(trial: Trial, data: dict[str, Any], style: str) -> frozenset[str]:
     return frozenset(fact for fact, holds in found.items() if holds)
 
 
-def _why_not_started(target: Target, told: Event | None, output: str) -> str:
+def _why_not_started(target: Target, told: Event | None, output: str, *, ended: bool) -> str:
+    if told is None and ended:
+        return f"expected {target.name} to return a pool, got the end of the process that called it{output}"
     if told is None:
         return (
             f"expected {target.name} to start within {target.deadline:g} s, got no answer from its factory;"
@@ -179,7 +182,7 @@ def _why_no_answer(target: Target, trial: Trial) -> str:
 
 
 def _last_output(directory: Path) -> str:
-    logs: Sequence[Path] = sorted(directory.glob("*/output.log"))
+    logs = sorted(directory.glob("*/output.log"))
     text = logs[-1].read_text(errors="replace").strip() if logs else ""
     return f"; its last output: {text.splitlines()[-1][:200]}" if text else ""
 

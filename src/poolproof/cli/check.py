@@ -1,7 +1,8 @@
 """`poolproof check TARGET`: break a worker pool on purpose and tell, replayably, which promise it broke."""
 
 import argparse
-import datetime
+import datetime as dt
+import math
 import os
 import random
 import shutil
@@ -31,11 +32,15 @@ EXIT: Final[Mapping[Verdict, int]] = {
 }
 
 
+HELP: Final = "break a worker pool on purpose and tell, replayably, which promise it broke"
+MARK: Final = ".poolproof-run"
+"""The file that tells that a directory is a run's own, to be cleared by the next one that gets it."""
+OUTPUT: Final = ("trials", "plans", "result.json")
+
+
 def add_parser(commands: Any) -> None:
     """Add the command's parser."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "check", help=__doc__.splitlines()[0], description=__doc__
-    )
+    parser: argparse.ArgumentParser = commands.add_parser("check", help=HELP, description=HELP)
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("target", help="package.Name, package.module:factory, or path/to/file.py:factory")
@@ -82,6 +87,12 @@ def add_parser(commands: Any) -> None:
         metavar="SECONDS",
         help="bound of the whole run (default 120)",
     )
+    _add_surroundings(parser)
+
+
+def _add_surroundings(parser: argparse.ArgumentParser) -> None:
+    """Add what does not change what is tried: where it runs, what is known, where the findings go."""
+    add = parser.add_argument
     add(
         "--adapter",
         help="the family of the pool, or module:Class of your own (default: by its shape)",
@@ -116,12 +127,11 @@ def run(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     faults = _faults(arguments.faults)
     acceptances = (
-        accept.load(arguments.accept, datetime.datetime.now().astimezone().date())
+        accept.load(arguments.accept, dt.datetime.now().astimezone().date())
         if arguments.accept
         else ()
     )
-    if arguments.json:
-        session.writable(arguments.json.parent)
+    session.writable_file(arguments.json)
     with session.leased() as lease:
         out = session.writable(arguments.out or Path(".poolproof", "runs", lease.run))
         print(f"seed {seed}   target {target.name}   run {lease.run}", flush=True)
@@ -154,7 +164,7 @@ def _target(arguments: argparse.Namespace) -> Target:
     name = arguments.target
     file, colon, factory = name.rpartition(":")
     if file.endswith(".py"):
-        name = f"{cwd / file}{colon}{factory}"
+        name = f"{os.path.normpath(cwd / file)}{colon}{factory}"
     return Target(
         name=name,
         cwd=str(cwd),
@@ -168,8 +178,8 @@ def _target(arguments: argparse.Namespace) -> Target:
 
 
 def _at_least(option: str, value: float | None, least: float) -> None:
-    if value is not None and not value >= least:
-        raise UsageError(f"expected {option} to be at least {least:g}, got {value:g}")
+    if value is not None and not least <= value < math.inf:
+        raise UsageError(f"expected {option} to be a number from {least:g} on, got {value:g}")
 
 
 def _python(path: str) -> str:
@@ -178,7 +188,7 @@ def _python(path: str) -> str:
         raise UsageError(
             f"expected a Python interpreter for --python, got {path}, which cannot be run"
         )
-    return os.path.abspath(found)
+    return os.path.abspath(found)  # noqa: PTH100 - a virtual environment is known by its link
 
 
 def _promise(text: str) -> tuple[str, object]:
@@ -200,6 +210,14 @@ def _faults(text: str) -> tuple[str, ...]:
 
 
 def _fresh(out: Path) -> Path:
+    """Clear what an earlier run has left in its directory; raise UsageError where it is not poolproof's to clear."""
+    taken = [name for name in OUTPUT if (out / name).exists()]
+    if taken and not (out / MARK).exists():
+        raise UsageError(
+            f"expected a new directory for --out, or one of an earlier run, got {out},"
+            f" where {taken[0]} is not poolproof's"
+        )
+    (out / MARK).touch()
     for name in ("trials", "plans"):
         shutil.rmtree(out / name, ignore_errors=True)
     return out

@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.times < 1:
         raise UsageError(f"expected --times to be at least 1, got {arguments.times}")
     plan = plans.load(arguments.plan)
+    session.writable_file(arguments.json)
     with session.leased() as lease, session.progress() as progress:
         began = time.monotonic()
         found = session.run(
