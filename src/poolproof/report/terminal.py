@@ -34,13 +34,15 @@ def show(result: Result, console: Console | None = None) -> None:
         _show_violation(console, entry)
     if len(broken) > MOST_STORIES:
         console.print(
-            f"\nand {len(broken) - MOST_STORIES} more violations, in {result.directory}/result.json"
+            Text(
+                f"\nand {len(broken) - MOST_STORIES} more violations, in {result.directory}/result.json"
+            )
         )
     _show_faults(console, result.faults)
     _show_points(console, result.crash_points)
     for entry in result.checks:
         if entry.verdict == "by contract":
-            console.print(f"by contract: {entry.invariant}, {entry.fault}: {entry.reason}")
+            console.print(Text(f"by contract: {entry.invariant}, {entry.fault}: {entry.reason}"))
     _show_verdict(console, result)
 
 
@@ -87,7 +89,10 @@ def _show_faults(console: Console, rows: tuple[FaultRow, ...]) -> None:
     for row in rows:
         what = f"{row.does}: {row.note}" if row.note else row.does
         table.add_row(
-            row.fault, Text(row.verdict, style=STYLES[row.verdict]), str(row.trials or ""), what
+            Text(row.fault),
+            Text(row.verdict, style=STYLES[row.verdict]),
+            str(row.trials or ""),
+            Text(what),
         )
     console.print()
     console.print(table)
@@ -100,7 +105,9 @@ def _show_points(console: Console, points: CrashPoints) -> None:
         f"{getattr(points, ending)} {ending.replace('_', ' ')}" for ending in ENDINGS
     )
     console.print(
-        f"\ncrash points: {points.total} in {', '.join(points.own)}, {points.seconds:.1f} s: {counts}"
+        Text(
+            f"\ncrash points: {points.total} in {', '.join(points.own)}, {points.seconds:.1f} s: {counts}"
+        )
     )
 
 
