@@ -16,7 +16,7 @@ import msgspec
 import poolproof
 from poolproof import history
 from poolproof.errors import PoolproofError, TargetError
-from poolproof.isolation import logs
+from poolproof.isolation import leases, logs
 from poolproof.isolation.containment import send_signal
 from poolproof.isolation.leases import RUN_VARIABLE
 from poolproof.plan import Target
@@ -200,7 +200,13 @@ class Host:
     async def fork(
         self, directory: Path, *, describe: bool = False, alone: bool = False
     ) -> "Trial":
-        """Start one trial in `directory`, which becomes its private place; return the controller's hold on it."""
+        """Start one trial in `directory`, which becomes its private place; return the controller's hold on it.
+
+        Args:
+            directory: does not exist yet, or is empty.
+            describe: whether the owner tells what the pool is.
+            alone: whether no other trial of this run runs beside it.
+        """
         trial = Trial(directory)
         trial.lay_out()
         reply = await self._ask(
@@ -210,7 +216,7 @@ class Host:
             workers=self.target.workers,
             own=self.target.own,
             describe=describe,
-            alone=alone,
+            alone=alone and not leases.others(self.run),
         )
         trial.root = reply["root"]
         self._trials.append(trial)

@@ -79,15 +79,28 @@ def release(lease: Lease) -> None:
 
 def abandoned() -> Iterator[Lease]:
     """Yield the leases whose owner is dead."""
+    return (lease for lease in _all() if not _held(lease))
+
+
+def others(run: str) -> bool:
+    """Tell whether another run of this user lives beside this one."""
+    return any(lease.run != run and _held(lease) for lease in _all())
+
+
+def _all() -> Iterator[Lease]:
     for path in sorted(home().glob("*.lease")):
         try:
             lease = msgspec.json.decode(path.read_bytes(), type=Lease)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             continue  # removed by another run at this moment, or no lease
-        if Path(lease.directory) != home() / lease.run:
-            continue  # nothing that take() has written
-        if not procfs.alive(procfs.Identity(lease.pid, lease.born)):
+        if (
+            Path(lease.directory) == home() / lease.run
+        ):  # else it is nothing that take() has written
             yield lease
+
+
+def _held(lease: Lease) -> bool:
+    return procfs.alive(procfs.Identity(lease.pid, lease.born))
 
 
 def reap() -> list[str]:
