@@ -18,6 +18,7 @@ from poolproof.chaos import crashpoints
 from poolproof.chaos.accept import Acceptance
 from poolproof.chaos.confirm import Violation, confirm
 from poolproof.chaos.result import Entry, FaultRow, PointEntry, Result, counted, ranges
+from poolproof.chaos.stuck import primary, telling
 from poolproof.chaos.trials import Profile, Trials, slots
 from poolproof.checkers import Finding, Trial, combine, judge
 from poolproof.faults import FAULTS
@@ -27,17 +28,16 @@ from poolproof.plan import FaultSpec, Plan, Target
 
 CONFIRM_SHARE = 0.25
 """The part of the whole time that is kept for confirming what was found."""
-CONSEQUENCES = ("unresolved-job", "shutdown-hang", "leak", "starvation")
-"""What a pool that serves nobody any more breaks besides: told in `also`, not as violations of their own."""
-CAUSES = ("no-recovery", "starvation", "unresolved-job")
-"""The invariants whose violation leaves a pool stuck, the gravest first."""
 
 
 class Progress(Protocol):
     """Who is told how far a check has come."""
 
-    def phase(self, name: str, total: int) -> None: ...
-    def step(self) -> None: ...
+    def phase(self, name: str, total: int) -> None:
+        """A phase begins, of so many steps."""
+
+    def step(self) -> None:
+        """One step of it is done."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +144,7 @@ class Inquiry:
         for kind in self.options.faults:
             fault = FAULTS[kind]
             if reason := inapplicable(fault, profile.facts):
-                row = FaultRow(fault=kind, does=fault.does, verdict="not applicable", note=reason)
-                self.rows[kind] = row
+                self.rows[kind] = _inapplicable(fault, reason)
             else:
                 wanted += [(fault, spec) for spec in _specs(fault, self.options.target.workers)]
         self.progress.phase("faults", len(wanted))
@@ -158,13 +157,21 @@ class Inquiry:
             if self.trials.slots.remaining() > 0:
                 plan = self.plan(faults=(spec,))
                 trial = await self.trials.play(plan, reference=profile.reference)
-                self.found.setdefault(fault.kind, []).append(
-                    (trial, judge(trial, profile.reference))
-                )
+                self._take(fault, trial)
         self.progress.step()
+
+    def _take(self, fault: Fault, trial: Trial) -> None:
+        received = any(event.kind == "receipt" for event in trial.events)
+        reason = None if received or trial.plan.null else fault.moot(trial.events)
+        if reason is None:
+            self.found.setdefault(fault.kind, []).append((trial, judge(trial, trial.reference)))
+        else:
+            self.rows[fault.kind] = _inapplicable(fault, reason)
 
     def _summarise(self, kind: str) -> None:
         tried = self.found.get(kind, [])
+        if not tried and kind in self.rows:
+            return
         if not tried:
             self.rows[kind] = FaultRow(
                 fault=kind, does=FAULTS[kind].does, verdict="not tried", note="no time left"
@@ -324,34 +331,6 @@ def varied(violations: Sequence[Violation]) -> list[Violation]:
     ]
 
 
-def telling(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return the findings of one trial without those that only follow from a pool that is stuck."""
-    causes = [finding for finding, _ in primary(findings)]
-    causes += [f for f in findings if f.invariant in CAUSES and f.verdict == "unknown"]
-    if not any(cause.invariant in CAUSES for cause in causes):
-        return tuple(findings)
-    return tuple(f for f in findings if f in causes or f.invariant not in CONSEQUENCES)
-
-
-def primary(findings: Sequence[Finding]) -> list[tuple[Finding, tuple[str, ...]]]:
-    """Return the broken promises of one trial, each with what only follows from it.
-
-    A pool that serves nobody any more leaves jobs unresolved and hangs in shutdown, of course; and so does, to a
-    lesser degree, one that has lost a job: one cause is one violation.
-    """
-    broken = [finding for finding in findings if finding.verdict in ("invalid", "by contract")]
-    for first in CAUSES:
-        causes = [finding for finding in broken if finding.invariant == first]
-        if causes:
-            consequences = [
-                f for f in broken if f.invariant in CONSEQUENCES and f.invariant != first
-            ]
-            also = tuple(dict.fromkeys(f.invariant for f in consequences))
-            rest = [(f, ()) for f in broken if f not in causes and f not in consequences]
-            return [(cause, also) for cause in causes] + rest
-    return [(finding, ()) for finding in broken]
-
-
 def _specs(fault: Fault, workers: int) -> list[FaultSpec]:
     """Return one spec for each variant; `idle:each` stands for every idle worker in turn."""
     victims: list[str] = []
@@ -360,6 +339,10 @@ def _specs(fault: Fault, workers: int) -> list[FaultSpec]:
             [f"idle:{index}" for index in range(workers)] if variant == "idle:each" else [variant]
         )
     return [FaultSpec(kind=fault.kind, victim=victim) for victim in victims]
+
+
+def _inapplicable(fault: Fault, reason: str) -> FaultRow:
+    return FaultRow(fault=fault.kind, does=fault.does, verdict="not applicable", note=reason)
 
 
 def _idle_share() -> float:

@@ -12,6 +12,7 @@ from poolproof import plan as plans
 from poolproof.chaos.crashpoints import points_of
 from poolproof.chaos.result import Entry, PointEntry, ranges
 from poolproof.chaos.story import story
+from poolproof.chaos.stuck import CAUSES
 from poolproof.chaos.trials import Trials
 from poolproof.checkers import Finding, Trial, judge
 from poolproof.plan import Plan
@@ -37,13 +38,18 @@ class Violation:
     plan_path: Path | None = None
 
     def shows(self, trial: Trial) -> bool:
-        """Tell whether this trial shows the same violation: same invariant, same effect."""
-        return any(
-            finding.invariant == self.finding.invariant
-            and finding.verdict == self.finding.verdict
-            and finding.effect == self.finding.effect
-            for finding in judge(trial, trial.reference)
-        )
+        """Tell whether this trial shows the same violation: same invariant and effect, or the same kind of being stuck.
+
+        Whether a pool that is stuck has lost one job or serves nobody any more can hang on who came first.
+        """
+        broken = [f for f in judge(trial, trial.reference) if f.verdict == self.finding.verdict]
+        if self.finding.invariant in CAUSES:
+            return any(finding.invariant in CAUSES for finding in broken)
+        return any(self.same(finding) for finding in broken)
+
+    def same(self, finding: Finding) -> bool:
+        """Tell whether a finding is the one that this violation is named after."""
+        return (finding.invariant, finding.effect) == (self.finding.invariant, self.finding.effect)
 
     def entry(self) -> Entry:
         """Return the row of the report."""
@@ -86,8 +92,7 @@ async def confirm(violation: Violation, trials: Trials, directory: Path) -> None
             *(_again(trials, again, violation.trial) for again in attempts)
         )
         if shown := [trial for trial in played if _count(violation, seen=violation.shows(trial))]:
-            _adopt(violation, shown[0])
-    directory.mkdir(exist_ok=True)
+            _adopt(violation, shown)
     violation.plan_path = directory / f"{_slug(violation)}.json"
     plans.save(violation.trial.plan, violation.plan_path)
 
@@ -103,14 +108,13 @@ def _count(violation: Violation, *, seen: bool) -> bool:
     return seen
 
 
-def _adopt(violation: Violation, trial: Trial) -> None:
-    first = violation.finding
-    violation.trial = trial
-    violation.finding = next(
-        f
-        for f in judge(trial, trial.reference)
-        if f.invariant == first.invariant and f.effect == first.effect
-    )
+def _adopt(violation: Violation, shown: list[Trial]) -> None:
+    """Tell the violation by the first of these trials that shows just the same; else it is told as it was found."""
+    for trial in shown:
+        for finding in judge(trial, trial.reference):
+            if violation.same(finding):
+                violation.trial, violation.finding = trial, finding
+                return
 
 
 async def _again(trials: Trials, plan: Plan, first: Trial) -> Trial:

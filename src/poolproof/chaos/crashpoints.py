@@ -1,8 +1,8 @@
 """The sweep of crash points: record once which lines of the pool's own code its workers pass, then die at each."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -43,10 +43,10 @@ def _short(path: str, own_paths: Iterable[str]) -> str:
     """Return the path from the package on: `multiprocessing/pool.py`."""
     for own in own_paths:
         if path == own:
-            return os.path.basename(path)
+            return Path(path).name
         if path.startswith(own):
-            return os.path.join(os.path.basename(own.rstrip(os.sep)), os.path.relpath(path, own))
-    return os.path.basename(path)
+            return str(Path(Path(own).name, Path(path).relative_to(own)))
+    return Path(path).name
 
 
 async def sweep(

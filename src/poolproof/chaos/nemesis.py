@@ -1,4 +1,4 @@
-"""The only thing that applies faults: it journals the undo, injects, asks for a receipt, heals, and verifies the heal."""
+"""The only thing that applies faults: it journals them, injects, asks for a receipt, heals, verifies the heal."""
 
 import asyncio
 import dataclasses

@@ -28,9 +28,11 @@ SPIN_SECONDS: Final = 1.0
 SPIN_CPU_NS: Final = 3_000_000_000
 """How long it must really have computed before that counts as confirmed: on a busy machine, time alone is no proof."""
 SPIN_NICE: Final = 19
+SPIN_SHARE: Final = 0.5
+"""What a tree that polls stays below, and one that computes without end does not."""
 
 REST_SECONDS: Final = 0.2
-"""How long an idle worker is waited for; pools that poll are never at rest, and their workers idle between two polls."""
+"""How long an idle worker is waited for; pools that poll are never at rest: their workers idle between two polls."""
 
 Why = Literal["quiet", "idling", "spinning", "overdue", "livelock", "owner-gone"]
 
@@ -59,15 +61,25 @@ class Suspicion:
     activity: tuple[object, int]
 
 
-def suspected(verdict: Verdict, still_seconds: float) -> tuple[Why, float | None] | None:
-    """Return what is suspected of a tree that looks like this and has said nothing for so long; None if nothing is."""
+def suspected(
+    verdict: Verdict, still_seconds: float, busy_share: float
+) -> tuple[Why, float | None] | None:
+    """Return what is suspected of a tree; None if nothing is.
+
+    Args:
+        verdict: how it looks.
+        still_seconds: for how long it has said nothing.
+        busy_share: for how much of that time it computed, or waited for a processor; 1.0 is one of them.
+    """
     if isinstance(verdict, Quiet):
         return "quiet", None if verdict.due_ns is None else verdict.due_ns / 1e9
     if isinstance(verdict, Idling):
         return "idling", None if verdict.due_ns is None else verdict.due_ns / 1e9
     if isinstance(verdict, Empty):
         return None
-    return ("spinning", None) if still_seconds >= SPIN_SECONDS else None
+    if still_seconds < SPIN_SECONDS:
+        return None
+    return ("spinning" if busy_share >= SPIN_SHARE else "idling"), None
 
 
 def confirmed_at(suspicion: Suspicion, deadline: float) -> float:
@@ -81,6 +93,45 @@ def confirmed_at(suspicion: Suspicion, deadline: float) -> float:
     if suspicion.why == "spinning":
         until = max(until, suspicion.at + deadline)
     return max(until, (suspicion.due or 0.0) + AFTER_DUE_SECONDS)
+
+
+class _Stillness:
+    """What a tree has done since its history last said something."""
+
+    def __init__(self, rig: Rig, now: float) -> None:
+        self._rig = rig
+        self._since = now
+        self._print: Fingerprint | None = None
+        self._activity: tuple[object, int] | None = None
+
+    def seconds(self, now: float) -> float:
+        """Return for how long nothing was said, born or lost, and, by one that computes, not one byte moved."""
+        return now - self._since
+
+    def look(self, now: float) -> tuple[Why, float | None] | None:
+        """Look at the tree, and return what is suspected of it."""
+        verdict = self._rig.watch.look(len(self._rig.events))
+        print_ = self._rig.watch.fingerprint()
+        if self._print is None or print_.members != self._print.members:
+            self._begin(now, print_)
+        assert self._print is not None
+        share = (
+            (print_.wanted_ns - self._print.wanted_ns) / 1e9 / max(self.seconds(now), LOOK_SECONDS)
+        )
+        found = suspected(verdict, self.seconds(now), share)
+        if found is not None and found[0] == "spinning" and self._activity != _activity(self._rig):
+            self._begin(now, print_)
+            return None
+        return found
+
+    def _begin(self, now: float, print_: Fingerprint) -> None:
+        self._since, self._print, self._activity = now, print_, _activity(self._rig)
+
+
+def _activity(rig: Rig) -> tuple[object, int]:
+    """Return what changes with every birth and death, and with every byte that is read or written."""
+    pids = rig.trial.processes()
+    return pids, sum(procfs.transferred_bytes(pid) for pid in pids)
 
 
 class Patience:
@@ -97,26 +148,28 @@ class Patience:
         A patient wait gives up only at the deadline: before anything is broken, slow is only slow.
         """
         rig = self._rig
-        began = moved = time.monotonic()
-        activity = self._activity()
+        began = time.monotonic()
+        still = _Stillness(rig, began)
         looked = 0.0
         while True:
+            now = time.monotonic()
             if rig.absorb():
-                moved = time.monotonic()
+                still = _Stillness(rig, now)
             if done():
                 return True
-            now = time.monotonic()
             found = self._evident(op, now - began)
-            if found is None and now - moved > LOOK_SECONDS / 2 and now - looked >= LOOK_SECONDS:
+            if (
+                found is None
+                and still.seconds(now) > LOOK_SECONDS / 2
+                and now - looked >= LOOK_SECONDS
+            ):
                 looked = now
-                verdict = rig.watch.look(len(rig.events))
-                found = None if patient else suspected(verdict, now - moved)
-                if found is not None and found[0] == "spinning" and activity != self._activity():
-                    activity, moved, found = self._activity(), now, None
+                found = still.look(now) if not patient else None
+                if patient:
+                    rig.watch.look(len(rig.events))
             if found is not None:
-                self._suspect(
-                    *found, op=op, waited=now - (began if found[0] == "overdue" else moved)
-                )
+                waited = now - began if found[0] == "overdue" else still.seconds(now)
+                self._suspect(*found, op=op, waited=waited)
                 return False
             await asyncio.sleep(TICK_SECONDS)
 
@@ -138,11 +191,6 @@ class Patience:
         late = waited > self._deadline or self._rig.slots.remaining() <= 0
         return ("overdue", None) if late else None
 
-    def _activity(self) -> tuple[object, int]:
-        """Return what changes with every birth and death, and with every byte that is read or written."""
-        pids = self._rig.trial.processes()
-        return pids, sum(procfs.transferred_bytes(pid) for pid in pids)
-
     def _suspect(self, why: Why, due: float | None, *, op: str, waited: float) -> None:
         if why == "spinning":
             _be_nice(self._rig.trial.processes())
@@ -155,7 +203,7 @@ class Patience:
             due=due,
             seen=len(self._rig.events),
             print=self._rig.watch.fingerprint() if self._rig.watch.members else None,
-            activity=self._activity(),
+            activity=_activity(self._rig),
         )
 
     def _mark(self, kind: str, op: str, waited: float, **data: Any) -> None:
@@ -231,7 +279,7 @@ class Patience:
         motion = self._rig.watch.motion_since(suspicion.print)
         if suspicion.why == "quiet":
             return motion is Motion.NONE
-        if suspicion.why == "spinning" and suspicion.activity != self._activity():
+        if suspicion.why == "spinning" and suspicion.activity != _activity(self._rig):
             return False
         return motion is not Motion.CHANGED and suspicion.seen == len(self._rig.events)
 
@@ -240,5 +288,5 @@ def _be_nice(pids: Iterable[int]) -> None:
     """Let a tree that computes without end have only the time that nobody else wants."""
     for pid in pids:
         with contextlib.suppress(OSError):
-            for tid in os.listdir(f"/proc/{pid}/task"):
+            for tid in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
                 os.setpriority(os.PRIO_PROCESS, int(tid), SPIN_NICE)

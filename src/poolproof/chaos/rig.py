@@ -151,11 +151,12 @@ class Rig:
             if pid == self.owner.pid or (stat := procfs.stat(pid)) is None:
                 continue
             line = _shape(procfs.cmdline(pid))
-            if (stat.parent, line) in self._signatures and not any(
-                servant in line for servant in _SERVANTS
+            if (
+                (stat.parent, line) in self._signatures
+                and not any(servant in line for servant in _SERVANTS)
+                and procfs.alive(worker := Identity(pid, stat.born))
             ):
-                if procfs.alive(worker := Identity(pid, stat.born)):
-                    found.append(worker)
+                found.append(worker)
         return sorted(found, key=lambda worker: worker.pid)
 
     def left(self) -> list[Identity]:

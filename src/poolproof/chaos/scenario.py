@@ -166,13 +166,7 @@ class _Trial:
             return
         deadline = time.monotonic() + SETTLE_SECONDS
         pause = 0.001
-        while True:
-            count = rig.samples("after")
-            rig.command("sample", label="after")
-            if not await self.patience.settle(
-                lambda: rig.samples("after") > count, "sample", patient=True
-            ):
-                return
+        while await self.sampled():
             if clean is None or clean(tuple(rig.events)) or time.monotonic() > deadline:
                 break
             await asyncio.sleep(pause)
@@ -180,8 +174,17 @@ class _Trial:
         rig.trial.write("phase", data={"phase": "end"})
         rig.command("exit")
         deadline = time.monotonic() + LEAVE_SECONDS
-        while procfs.alive(rig.owner) and time.monotonic() < deadline:
+        while procfs.alive(rig.owner) and time.monotonic() < deadline:  # noqa: ASYNC110 - /proc rings no bell
             await asyncio.sleep(0.001)
+
+    async def sampled(self) -> bool:
+        """Have the owner say once more what it holds; return False if it does not answer."""
+        rig = self.rig
+        before = rig.samples("after")
+        rig.command("sample", label="after")
+        return await self.patience.settle(
+            lambda: rig.samples("after") > before, "sample", patient=True
+        )
 
     # The moments: when the fault happens, and what is in flight then.
 
