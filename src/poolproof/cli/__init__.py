@@ -26,11 +26,12 @@ class Terminated(BaseException):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never a traceback for what is not an error of poolproof."""
-    parser = _parser()
-    parsed = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
     try:
+        parsed = _parser().parse_args(arguments)
+        signal.signal(signal.SIGTERM, _terminate)
         return int(parsed.run(parsed))
+    except SystemExit:
+        raise  # the parser's own: help, or an option that does not exist
     except KeyboardInterrupt:
         print("poolproof: interrupted; everything that was started has been ended", file=sys.stderr)
         return INTERRUPTED
