@@ -142,6 +142,8 @@ def _job(at: int, pair: Any, target: str) -> OwnJob:
             f"expected jobs[{at}] to be a pair (arguments, expected), got {pair!r} in {target}"
         )
     given, expected = pair
+    if given == ():
+        raise TargetProblem(f"expected jobs[{at}] to have an argument, got () in {target}")
     return OwnJob(arguments=given if _is_tuple(given) else (given,), expected=expected)
 
 

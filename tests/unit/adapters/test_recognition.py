@@ -77,6 +77,12 @@ class SubmitGivesUnknown:
     async def close(self) -> None: ...
 
 
+class SubmitSpeaksOfAwaitables:
+    """An annotation that cannot be evaluated is read as text."""
+
+    def submit(self, function: Any) -> "Awaitable[NoSuchType]": ...  # type: ignore[name-defined,empty-body]  # noqa: F821
+
+
 class FourCoroutines:
     async def start(self) -> None: ...
     async def submit(self, function: Any, *args: Any) -> Any: ...
@@ -111,6 +117,7 @@ class Hostile:
         (ApplyAsyncIsCoroutine(), AsyncioPool),
         (SubmitGivesFuture(), AsyncioPool),
         (SubmitGivesUnknown(), AsyncioPool),
+        (SubmitSpeaksOfAwaitables(), AsyncioPool),
         (FourCoroutines(), AsyncioPool),
         (RunIsItsMainLoop(), AsyncioPool),
         (asyncio.TaskGroup(), AsyncioPool),

@@ -36,12 +36,12 @@ def test_a_target_without_a_module_declares_nothing() -> None:
 
 
 def test_jobs_have_arguments_or_one_payload() -> None:
-    found = declared(_factory(jobs=[((1, 2), 3), [{"op": "echo"}, "ok"], ((), None)]))
+    found = declared(_factory(jobs=[((1, 2), 3), [{"op": "echo"}, "ok"], (None, 0)]))
 
     assert found.jobs == (
         OwnJob(arguments=(1, 2), expected=3),
         OwnJob(arguments=({"op": "echo"},), expected="ok"),
-        OwnJob(arguments=(), expected=None),
+        OwnJob(arguments=(None,), expected=0),
     )
 
 
@@ -100,6 +100,10 @@ def test_a_job_that_is_no_pair_is_refused_by_its_number(pair: Any) -> None:
     assert _problem(jobs=[((1,), 1), pair]) == (
         f"expected jobs[1] to be a pair (arguments, expected), got {pair!r} in pools:make"
     )
+
+
+def test_a_job_without_any_argument_is_refused() -> None:
+    assert _problem(jobs=[((), 1)]) == "expected jobs[0] to have an argument, got () in pools:make"
 
 
 @pytest.mark.parametrize("name", ["promises", "contract"])

@@ -75,6 +75,10 @@ def _annotated(workers: int) -> "LoopBound":
     return _hidden(workers)  # type: ignore[no-any-return]
 
 
+def _annotated_with_nonsense(workers: int) -> "NoSuchPool":  # type: ignore[name-defined]  # noqa: F821
+    return _hidden(workers)
+
+
 async def _coroutine(workers: int) -> LoopBound:
     return LoopBound(workers)
 
@@ -115,7 +119,15 @@ def test_a_plain_pool_is_used_in_the_main_thread() -> None:
 
 @pytest.mark.parametrize(
     "factory",
-    [LoopBound, _plain, _hidden, _annotated, _coroutine, _returns_coroutine],
+    [
+        LoopBound,
+        _plain,
+        _hidden,
+        _annotated,
+        _annotated_with_nonsense,
+        _coroutine,
+        _returns_coroutine,
+    ],
     ids=lambda factory: factory.__name__,
 )
 def test_a_pool_that_needs_a_loop_is_built_in_it(factory: Callable[..., Any]) -> None:
