@@ -93,5 +93,6 @@ def load(path: Path) -> Plan:
 
 
 def save(plan: Plan, path: Path) -> None:
-    """Write the plan to `path` as readable JSON."""
+    """Write the plan to `path`, and its directory if need be, as readable JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")

@@ -91,10 +91,16 @@ async def confirm(violation: Violation, trials: Trials, directory: Path) -> None
         played = await asyncio.gather(
             *(_again(trials, again, violation.trial) for again in attempts)
         )
-        if shown := [trial for trial in played if _count(violation, seen=violation.shows(trial))]:
+        decided = [trial for trial in played if violation.shows(trial) or _decided(trial)]
+        if shown := [t for t in decided if _count(violation, seen=violation.shows(t))]:
             _adopt(violation, shown)
     violation.plan_path = directory / f"{_slug(violation)}.json"
     plans.save(violation.trial.plan, violation.plan_path)
+
+
+def _decided(trial: Trial) -> bool:
+    """Tell whether the trial came to its end: one for which time ran out says nothing against what was seen."""
+    return trial.judgement not in ("unjudged", "suspect")
 
 
 def cheap(trial: Trial) -> bool:

@@ -142,6 +142,10 @@ class Rig:
         """Return the processes that started this job, in order."""
         return self._started.get(job, ())
 
+    def has_run(self, worker: Identity) -> bool:
+        """Tell whether this worker has run a job."""
+        return any(worker in starts for starts in self._started.values())
+
     def workers(self) -> list[Identity]:
         """Return the live workers: siblings, by parent and command line, of those that have run a job."""
         if not self._signatures:

@@ -195,9 +195,12 @@ class _Trial:
         """Submit the faulted jobs and their bystanders, and wait for their outcome."""
         rig = self.rig
         body, size = self._body()
-        rig.faulted = rig.submit(
-            self.plan.jobs, "faulted", body, **({"size": size} if size else {})
-        )
+        fault = self.nemesis.applied[0].fault if self.nemesis.applied else None
+        spread = (
+            fault is not None and size and not fault.starves
+        )  # so that one comes to a worker that is hit
+        count = max(self.plan.jobs, 2 * self.plan.target.workers) if spread else self.plan.jobs
+        rig.faulted = rig.submit(count, "faulted", body, **({"size": size} if size else {}))
         bystanders = rig.submit(self.plan.bystanders, "bystander")
         await self.patience.settle(lambda: rig.resolved(rig.faulted + bystanders), "job")
 

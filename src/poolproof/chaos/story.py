@@ -50,7 +50,7 @@ def _one_line(text: str) -> str:
 
 def _tell(event: Event) -> str | None:
     job, data = f"job {event.job}", event.data
-    error = f"{event.error}: {event.message}"
+    error = f"{event.error}: {event.message}" if event.message else str(event.error)
     answer = "the right answer" if data.get("match") else f"a wrong answer, {data.get('value')}"
     seconds = float(data.get("waited_ms", 0)) / 1000
     texts = {
@@ -94,9 +94,10 @@ def _victims(event: Event) -> str:
 
 
 def _stuck(event: Event) -> str:
-    pending = ", ".join(str(job) for job in event.data.get("pending", ()))
-    if event.op == "stop":
-        return "shutdown does not return"
+    if event.op in ("start", "stop"):
+        return f"{'shutdown' if event.op == 'stop' else 'start'} does not return"
     if event.op == "owner":
         return f"processes {', '.join(map(str, event.data.get('alive', ())))} outlive their owner"
-    return f"nothing moves, and who asked for job {pending} still waits"
+    pending = event.data.get("pending", ())
+    named = f"job{'s' * (len(pending) > 1)} {', '.join(map(str, pending))}"
+    return f"nothing moves, and who asked for {named} still waits"

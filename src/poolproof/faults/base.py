@@ -48,6 +48,10 @@ class Scene(Protocol):
         """Return the processes that started this job, in order."""
         ...
 
+    def has_run(self, worker: Identity) -> bool:
+        """Tell whether this worker has run a job, and so has its journal open."""
+        ...
+
     def command(self, do: str, **arguments: object) -> None:
         """Tell the owner what to do next."""
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Final
 
 from poolproof.faults.base import Evidence, Fault, Inject, Scene, register
-from poolproof.faults.process import all_workers
 from poolproof.plan import FaultSpec
 from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
@@ -14,6 +13,11 @@ from poolproof.watch.procfs import Identity
 MEMORY_MARGIN_BYTES = 8 * 1024 * 1024
 # More than the 64 MiB that each of glibc's arenas reserves beforehand (HEAP_MAX_SIZE in malloc/arena.c).
 ALLOCATION_BYTES = 96 * 1024 * 1024
+
+
+def _experienced(scene: Scene, _spec: FaultSpec) -> list[Identity]:
+    """Choose the workers that have run a job: a worker without descriptors could open no journal to witness anything."""
+    return [worker for worker in scene.workers() if scene.has_run(worker)]
 
 
 def _owner(scene: Scene, _spec: FaultSpec) -> list[Identity]:
@@ -99,7 +103,7 @@ def _refused(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> st
 
 def _register(name: str, does: str, which: int, measure: Callable[[int], int], body: str) -> None:
     for whose, victims, needs in (
-        ("worker", all_workers, ("processes", "workers-known", "any-job")),
+        ("worker", _experienced, ("processes", "workers-known", "any-job")),
         ("owner", _owner, ("any-job",)),
     ):
         register(
