@@ -1,6 +1,6 @@
 """Known violations: which entry one covers, and what is said of a file that cannot be used."""
 
-import datetime
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from poolproof.errors import UsageError
 
 pytestmark = pytest.mark.unit
 
-TODAY = datetime.date(2026, 5, 4)
+TODAY = dt.date(2026, 5, 4)
 KNOWN = """[[accept]]
 invariant = "leak"
 reason = "known"
@@ -109,5 +109,5 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "accept.toml"
     file.write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(UsageError, match="^expected a file of accepted violations in "):
+    with pytest.raises(UsageError, match=r"^expected a file of accepted violations in "):
         load(file, TODAY)

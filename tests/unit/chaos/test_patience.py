@@ -7,6 +7,7 @@ from poolproof.chaos.patience import (
     LEAST_PARK_SECONDS,
     PATIENCE,
     SPIN_SECONDS,
+    SPIN_SHARE,
     Suspicion,
     Why,
     confirmed_at,
@@ -28,22 +29,31 @@ def suspicion(why: Why, *, waited: float = 0.5, due: float | None = None) -> Sus
 
 
 @pytest.mark.parametrize(
-    ("verdict", "still_seconds", "expected"),
+    ("verdict", "still_seconds", "busy_share", "expected"),
     [
-        (QUIET, 0.0, ("quiet", None)),
-        (Quiet(since_ns=1, due_ns=3_500_000_000), 0.0, ("quiet", 3.5)),
-        (IDLING, 0.0, ("idling", None)),
-        (Idling(since_ns=1, periods=3, period_ns=5, due_ns=2_000_000_000), 0.0, ("idling", 2.0)),
-        (Empty(since_ns=1), 100.0, None),
-        (Moving("it runs"), 0.0, None),
-        (Moving("it runs"), SPIN_SECONDS - 0.001, None),
-        (Moving("it runs"), SPIN_SECONDS, ("spinning", None)),
+        (QUIET, 0.0, 0.0, ("quiet", None)),
+        (Quiet(since_ns=1, due_ns=3_500_000_000), 0.0, 0.0, ("quiet", 3.5)),
+        (IDLING, 0.0, 1.0, ("idling", None)),
+        (
+            Idling(since_ns=1, periods=3, period_ns=5, due_ns=2_000_000_000),
+            0.0,
+            0.0,
+            ("idling", 2.0),
+        ),
+        (Empty(since_ns=1), 100.0, 1.0, None),
+        (Moving("it runs"), 0.0, 1.0, None),
+        (Moving("it runs"), SPIN_SECONDS - 0.001, 1.0, None),
+        (Moving("it runs"), SPIN_SECONDS, SPIN_SHARE, ("spinning", None)),
+        (Moving("it polls"), SPIN_SECONDS, SPIN_SHARE - 0.01, ("idling", None)),
     ],
 )
 def test_what_is_suspected(
-    verdict: Verdict, still_seconds: float, expected: tuple[Why, float | None] | None
+    verdict: Verdict,
+    still_seconds: float,
+    busy_share: float,
+    expected: tuple[Why, float | None] | None,
 ) -> None:
-    assert suspected(verdict, still_seconds) == expected
+    assert suspected(verdict, still_seconds, busy_share) == expected
 
 
 @pytest.mark.parametrize("why", ["owner-gone", "livelock"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from poolproof.chaos.result import CrashPoints, Entry, FaultRow, Result, counted
+from poolproof.chaos.result import CrashPoints, Ending, Entry, FaultRow, Result, counted
 from poolproof.chaos.result import PointEntry as Point
 from poolproof.checkers import Verdict
 from poolproof.report import terminal
@@ -188,9 +188,10 @@ def test_what_is_valid_or_cannot_apply_has_no_story() -> None:
 
 
 def test_crash_points_are_counted_by_their_class() -> None:
+    endings: list[Ending] = ["lost", "lost", "not_tried"]
     points = [
         Point(file="p", line=n, function="f", effect="kill", ending=ending)
-        for n, ending in enumerate(("lost", "lost", "not_tried"))
+        for n, ending in enumerate(endings)
     ]
     table = counted(points, seconds=4.2, own=("pools", "queues"))
     (told,) = (line for line in lines(result(crash_points=table)) if "crash points" in line)
