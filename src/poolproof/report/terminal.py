@@ -3,7 +3,7 @@
 Plain words carry every meaning; colour only repeats them. Without a terminal there is none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Console
@@ -32,12 +32,7 @@ def show(result: Result, console: Console | None = None) -> None:
     broken = [entry for entry in result.checks if entry.verdict == "invalid"]
     for entry in broken[:MOST_STORIES]:
         _show_violation(console, entry)
-    if len(broken) > MOST_STORIES:
-        console.print(
-            Text(
-                f"\nand {len(broken) - MOST_STORIES} more violations, in {result.directory}/result.json"
-            )
-        )
+    _show_rest(console, broken[MOST_STORIES:], result.directory)
     _show_faults(console, result.faults)
     _show_points(console, result.crash_points)
     for entry in result.checks:
@@ -61,6 +56,13 @@ def _show_violation(console: Console, entry: Entry) -> None:
     console.print(title)
     for line in _violation_lines(entry):
         console.print(Text(f"  {line}"))
+
+
+def _show_rest(console: Console, entries: Sequence[Entry], directory: str) -> None:
+    if entries:
+        console.print(f"\nand {len(entries)} more, told in {directory}/result.json:")
+    for entry in entries:
+        console.print(Text(f"  {entry.invariant} under {entry.fault}; replay: {entry.replay}"))
 
 
 def _violation_lines(entry: Entry) -> Iterator[str]:
