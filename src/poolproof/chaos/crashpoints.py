@@ -82,8 +82,8 @@ async def strike(
 
 
 def points_of(plan: Plan) -> dict[str, object] | None:
-    """Return what the workers of a trial of this plan are told."""
-    if plan.point is None:
+    """Return what the workers of a trial of this plan are told; nothing if it is to be replaced by nothing."""
+    if plan.point is None or plan.null:
         return None
     point = plan.point
     return {

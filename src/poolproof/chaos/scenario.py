@@ -296,7 +296,8 @@ class _Trial:
 
     async def shutdown(self) -> None:
         rig = self.rig
-        if self.nemesis.applied[0].spec.kind == "shutdown-busy":
+        busy = self.nemesis.applied[0].spec.kind == "shutdown-busy"
+        if busy and not self.plan.null:
             await self._occupy()
             rig.command("stop")
             await self.patience.settle(rig.stopping, "stop")
