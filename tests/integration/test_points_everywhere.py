@@ -1,4 +1,7 @@
-"""Crash points in real workers: however they are started, from their first frame to their last."""
+"""Crash points in real workers: however they are started, from their first frame to their last.
+
+Long because each way of starting a worker is driven in an interpreter of its own, whose scripts stand here.
+"""
 
 import inspect
 import json

@@ -60,7 +60,7 @@ def _show_violation(console: Console, entry: Entry) -> None:
 
 def _show_rest(console: Console, entries: Sequence[Entry], directory: str) -> None:
     if entries:
-        console.print(f"\nand {len(entries)} more, told in {directory}/result.json:")
+        console.print(Text(f"\nand {len(entries)} more violations, in {directory}/result.json:"))
     for entry in entries:
         console.print(Text(f"  {entry.invariant} under {entry.fault}; replay: {entry.replay}"))
 

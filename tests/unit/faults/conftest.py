@@ -22,11 +22,15 @@ class Stage:
         self.owner = Identity(0, 0)
         self.faulted: tuple[int, ...] = ()
         self.workers_now: list[Identity] = []
+        self.novices: list[Identity] = []
         self.ran: dict[int, list[Identity]] = {}
         self.commands: list[tuple[str, dict[str, object]]] = []
 
     def workers(self) -> list[Identity]:
         return self.workers_now
+
+    def has_run(self, worker: Identity) -> bool:
+        return worker not in self.novices
 
     def runner(self, job: int) -> Identity | None:
         return next(reversed(self.runners(job)), None)
