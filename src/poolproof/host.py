@@ -77,7 +77,8 @@ class Host:
                 os.close(self._life)
                 self._control.close()
                 raise TargetError(
-                    f"expected a Python interpreter at {self.target.python}, got {error}; give --python PATH"
+                    f"expected a Python interpreter at {self.target.python} and a directory"
+                    f" {self.target.cwd}, got {error}; check the target anew from where it is now"
                 ) from error
             finally:
                 os.close(lifeline)
