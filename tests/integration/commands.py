@@ -63,7 +63,8 @@ class Command:
 
     def processes(self) -> list[int]:
         """Return the processes that carry the mark and can still run."""
-        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._has(pid)]
+        found = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+        return [pid for pid in found if self._has(pid)]
 
     def _has(self, pid: int) -> bool:
         try:
