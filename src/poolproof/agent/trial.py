@@ -264,12 +264,12 @@ class Owner:
             answer = self.adapter.wait(self.handles[number])
         except BaseException as error:  # noqa: BLE001 - a job may end in anything
             return "fail", {"error": type(error).__name__, "message": str(error)[:500]}
-        return "ok", {"data": {"match": self._matches(number, answer), "value": repr(answer)[:80]}}
+        return "ok", {"data": {"match": self._matches(number, answer), "value": _shown(answer)}}
 
     def _matches(self, number: int, answer: object) -> bool:
         spec = self.specs[number]
         if spec["body"] == "own":
-            return bool(answer == self._own_job(spec).expected)
+            return _equal(answer, self._own_job(spec).expected)
         return work.matches(spec, answer)
 
     def cancel(self, jobs: list[int]) -> None:
@@ -293,9 +293,13 @@ class Owner:
 
     def handover(self, gate: str, job: int, turns: int | None) -> None:
         """Let a running job end, and cancel a waiting one `turns` turns later, or in the same turn after a stall."""
-        journal.write("invoke", op="cancel", job=job)
-        handle = self.handles[job]
         loop = cast("AsyncioPool", self.adapter)
+        if (
+            handle := self.handles.get(job)
+        ) is None:  # its submit raised: there is nothing to cancel
+            loop.on_loop(lambda: work.open_loop_gate(gate)).result()
+            return
+        journal.write("invoke", op="cancel", job=job)
         if turns is None:
             began = time.monotonic()
             loop.stall(STALL_SECONDS)
@@ -371,6 +375,23 @@ class Owner:
             kind, fields = self._outcome(number)
             if (kind, fields.get("error") or str(fields["data"]["match"])) != first:
                 journal.write(kind, op="job", job=number, **fields)
+
+
+def _shown(answer: object) -> str:
+    try:
+        return repr(answer)[:80]
+    except Exception as error:  # noqa: BLE001 - it is the target's own
+        return f"a {type(answer).__name__} whose repr raises {type(error).__name__}"
+
+
+def _equal(answer: object, expected: object) -> bool:
+    """Compare as a person would: arrays, which compare element by element, are equal if every element is."""
+    try:
+        same: Any = answer == expected
+        every = getattr(same, "all", None)
+        return bool(every() if callable(every) else same)
+    except Exception:  # noqa: BLE001 - what cannot be compared is not what was expected
+        return False
 
 
 def _descriptors(own: set[int]) -> dict[str, int]:
