@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from poolproof.adapters.asyncio import AsyncioPool
 from poolproof.adapters.base import Adapter
 from poolproof.agent import containment, journal, points, target, work
+
+if TYPE_CHECKING:
+    from poolproof.adapters.asyncio import AsyncioPool
 
 TRIAL_VARIABLE = "POOLPROOF_TRIAL"
 AGAIN_SECONDS = 1.0
@@ -195,9 +197,7 @@ class Owner:
 
     def _stop(self) -> dict[str, Any]:
         """Ask every caller's handle once more, then shut the pool down as its users would."""
-        again = threading.Thread(target=self._ask_again, name="poolproof-again", daemon=True)
-        again.start()
-        again.join(AGAIN_SECONDS)
+        self._ask_again()
         if self.shm_before is not None and os.path.isdir("/dev/shm"):
             self.shm_mapped |= _mapped(
                 set(os.listdir("/dev/shm")) - self.shm_before, elsewhere=False
@@ -371,10 +371,20 @@ class Owner:
         }
 
     def _ask_again(self) -> None:
-        for number, first in list(self.outcomes.items()):
-            kind, fields = self._outcome(number)
-            if (kind, fields.get("error") or str(fields["data"]["match"])) != first:
-                journal.write(kind, op="job", job=number, **fields)
+        """Journal the outcomes that are others now; those of a pool that does not answer in time are let be."""
+        first, changed = dict(self.outcomes), list[tuple[int, str, dict[str, Any]]]()
+
+        def ask() -> None:
+            for number, told in first.items():
+                kind, fields = self._outcome(number)
+                if (kind, fields.get("error") or str(fields["data"]["match"])) != told:
+                    changed.append((number, kind, fields))
+
+        asking = threading.Thread(target=ask, name="poolproof-again", daemon=True)
+        asking.start()
+        asking.join(AGAIN_SECONDS)
+        for number, kind, fields in [] if asking.is_alive() else changed:
+            journal.write(kind, op="job", job=number, **fields)
 
 
 def _shown(answer: object) -> str:

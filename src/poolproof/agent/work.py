@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from poolproof.agent import journal
 
 Spec = dict[str, Any]
-"""A job: `journal` (path), `job` (number), `body` (a key of BODIES), `token` (its answer), `gate` (path), `size` (bytes)."""
+"""A job: `journal` and `gate` (paths), `job` (number), `body` (a key of BODIES), `token` (its answer), `size` (bytes)."""
 
 BIG = 64 * 1024 * 1024
 
@@ -73,7 +73,7 @@ def open_loop_gate(gate: str) -> None:
 
 
 def pass_gate(gate: str) -> None:
-    """Block until the gate is open: a named pipe whose only writer, the controller, removes the name and then leaves."""
+    """Block until the gate is open: a named pipe whose only writer, the controller, removes its name and leaves."""
     try:
         descriptor = os.open(gate, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -95,12 +95,16 @@ def _raise(error: BaseException) -> NoReturn:
 
 
 def _allocate(spec: Spec) -> Any:
+    if spec.get("gate"):
+        pass_gate(spec["gate"])
     ballast = bytearray(spec["size"])
     del ballast
     return spec["token"]
 
 
 def _open_file(spec: Spec) -> Any:
+    if spec.get("gate"):
+        pass_gate(spec["gate"])
     for descriptor in [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) for _ in range(2)]:
         os.close(descriptor)
     return spec["token"]

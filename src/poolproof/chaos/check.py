@@ -36,8 +36,8 @@ class Progress(Protocol):
     def phase(self, name: str, total: int) -> None:
         """A phase begins, of so many steps."""
 
-    def step(self) -> None:
-        """One step of it is done."""
+    def step(self, name: str) -> None:
+        """One step of that phase is done."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +65,10 @@ async def check(options: Options, progress: Progress) -> Result:
     """
     began = time.monotonic()
     async with Host(options.target, run=options.run, directory=options.private) as host:
-        whole = slots(options.seconds * (1 - CONFIRM_SHARE))
+        whole = slots(options.seconds, reserve=options.seconds * CONFIRM_SHARE)
         trials = Trials(host, options.directory / "trials", whole)
         inquiry = Inquiry(options, trials, progress)
         await inquiry.run()
-        whole.end = began + options.seconds
         await inquiry.confirm()
         return inquiry.result(time.monotonic() - began, host.version)
 
@@ -98,10 +97,10 @@ class Inquiry:
         """Try everything that was asked for, as far as the time goes."""
         self.progress.phase("reference", 2)
         profile = await self.trials.profiled(self.plan())
-        self.progress.step()
+        self.progress.step("reference")
         self.options = dataclasses.replace(self.options, target=self._declared(profile))
         await self._lives(profile)
-        self.progress.step()
+        self.progress.step("reference")
         if any(
             finding.verdict == "invalid"
             for _, findings in self.found["none"][:1]
@@ -111,7 +110,7 @@ class Inquiry:
             return
         widening = asyncio.create_task(self.trials.slots.widen(_idle_share))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._break(profile))
+            tasks.create_task(self._break_and_confirm(profile))
             tasks.create_task(self._sweep(profile))
         widening.cancel()
 
@@ -139,6 +138,10 @@ class Inquiry:
                 fault=kind, does=FAULTS[kind].does, verdict="not tried", note=why
             )
 
+    async def _break_and_confirm(self, profile: Profile) -> None:
+        await self._break(profile)
+        await self._confirm_all(self._fault_violations())
+
     async def _break(self, profile: Profile) -> None:
         wanted: list[tuple[Fault, FaultSpec]] = []
         for kind in self.options.faults:
@@ -154,11 +157,11 @@ class Inquiry:
 
     async def _try(self, profile: Profile, fault: Fault, spec: FaultSpec) -> None:
         async with self.trials.slots.opened():
-            if self.trials.slots.remaining() > 0:
+            if self.trials.slots.may_begin():
                 plan = self.plan(faults=(spec,))
                 trial = await self.trials.play(plan, reference=profile.reference)
                 self._take(fault, trial)
-        self.progress.step()
+        self.progress.step("faults")
 
     def _take(self, fault: Fault, trial: Trial) -> None:
         received = any(event.kind == "receipt" for event in trial.events)
@@ -205,19 +208,27 @@ class Inquiry:
             effects = ("kill", "raise", "hang")
         self.progress.phase("crash points", len(places) * len(effects))
         self.points = await crashpoints.sweep(
-            self.trials, plan, places, effects, self.progress.step
+            self.trials, plan, places, effects, lambda: self.progress.step("crash points")
         )
         self.point_seconds = time.monotonic() - began
 
     async def confirm(self) -> None:
+        """Play the violations of crash points again, as those of faults were, and put them all in order."""
+        if not self.violations:  # an unharmed pool that breaks a promise
+            await self._confirm_all(self._fault_violations())
+        await self._confirm_all(self._point_violations())
+        self.violations = varied(self.violations)
+
+    async def _confirm_all(self, violations: list[Violation]) -> None:
         """Play each violation again, cut its plan, and save what is left."""
-        self.violations = varied([*self._fault_violations(), *self._point_violations()])
-        self.progress.phase("confirming", len(self.violations))
-        await asyncio.gather(*(self._confirm(violation) for violation in self.violations))
+        self.violations += violations
+        if violations:
+            self.progress.phase("confirming", len(violations))
+        await asyncio.gather(*(self._confirm(violation) for violation in violations))
 
     async def _confirm(self, violation: Violation) -> None:
         await confirm(violation, self.trials, self.options.directory / "plans")
-        self.progress.step()
+        self.progress.step("confirming")
 
     def _fault_violations(self) -> list[Violation]:
         found: dict[tuple[str, str, str], Violation] = {}

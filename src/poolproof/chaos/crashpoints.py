@@ -72,7 +72,7 @@ async def strike(
     trials: Trials, plan: Plan, place: Place, effect: Effect
 ) -> tuple[PointEntry, Trial | None]:
     """Play the plan with a worker struck at this place; return how that ended."""
-    if trials.slots.remaining() <= 0:
+    if not trials.slots.may_begin():
         return entry_of(place, effect, "not_tried", reason="no time left"), None
     struck = msgspec.structs.replace(
         plan, point=Point(file=place.path, line=place.line, effect=effect)

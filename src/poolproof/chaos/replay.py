@@ -24,8 +24,8 @@ class Steps(Protocol):
     def phase(self, name: str, total: int) -> None:
         """A phase begins, of so many steps."""
 
-    def step(self) -> None:
-        """One step of it is done."""
+    def step(self, name: str) -> None:
+        """One step of that phase is done."""
 
 
 class Replayed(msgspec.Struct, kw_only=True):
@@ -60,14 +60,14 @@ async def replay(plan: Plan, times: int, directory: Path, run: str, steps: Steps
         reference = msgspec.structs.replace(plan, faults=(), point=None, lives=1)
         steps.phase("replay", times + 1)
         profile = await trials.profiled(reference)
-        steps.step()
+        steps.step("replay")
         at_once = asyncio.Semaphore(PARKED)
 
         async def once() -> None:
             async with at_once:
                 baseline = None if plan.lives > 1 else profile.reference
                 _count(found, await trials.play(plan, reference=baseline, points=points_of(plan)))
-            steps.step()
+            steps.step("replay")
 
         await asyncio.gather(*(once() for _ in range(times)))
     return found

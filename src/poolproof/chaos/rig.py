@@ -147,7 +147,10 @@ class Rig:
         return any(worker in starts for starts in self._started.values())
 
     def workers(self) -> list[Identity]:
-        """Return the live workers: siblings, by parent and command line, of those that have run a job."""
+        """Return the live workers: siblings, by parent and command line, of those that have run a job.
+
+        Not more than were asked for, unless more have run a job: the rest are a pool's other servants.
+        """
         if not self._signatures:
             self._remember_all()
         found: list[Identity] = []
@@ -161,7 +164,9 @@ class Rig:
                 and procfs.alive(worker := Identity(pid, stat.born))
             ):
                 found.append(worker)
-        return sorted(found, key=lambda worker: worker.pid)
+        found.sort(key=lambda worker: (not self.has_run(worker), worker.pid))
+        proven = sum(self.has_run(worker) for worker in found)
+        return found[: max(proven, self.plan.target.workers)]
 
     def left(self) -> list[Identity]:
         """Return every live process of the trial but the servants of the standard library, which end by themselves."""

@@ -195,14 +195,23 @@ class _Trial:
         """Submit the faulted jobs and their bystanders, and wait for their outcome."""
         rig = self.rig
         body, size = self._body()
+        more = {"size": size} if size else {}
         fault = self.nemesis.applied[0].fault if self.nemesis.applied else None
-        spread = (
-            fault is not None and size and not fault.starves
-        )  # so that one comes to a worker that is hit
-        count = max(self.plan.jobs, 2 * self.plan.target.workers) if spread else self.plan.jobs
-        rig.faulted = rig.submit(count, "faulted", body, **({"size": size} if size else {}))
+        if fault is not None and size and not fault.starves:
+            rig.faulted = await self._on_every_worker(body, size)
+        else:
+            rig.faulted = rig.submit(self.plan.jobs, "faulted", body, **more)
         bystanders = rig.submit(self.plan.bystanders, "bystander")
         await self.patience.settle(lambda: rig.resolved(rig.faulted + bystanders), "job")
+
+    async def _on_every_worker(self, body: str, size: int) -> tuple[int, ...]:
+        """Have each worker take a faulted job before any of them goes on, so that one comes to a worker that is hit."""
+        rig, width = self.rig, self.plan.target.workers
+        gate = rig.trial.close_gate(GATE)
+        jobs = rig.submit(max(self.plan.jobs, 2 * width), "faulted", body, size=size, gate=gate)
+        await self.patience.settle(lambda: sum(rig.started([job]) for job in jobs) >= width, "job")
+        rig.trial.open_gate(GATE)
+        return jobs
 
     def _body(self) -> tuple[str, int]:
         if self.rig.style == "own":

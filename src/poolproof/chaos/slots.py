@@ -18,10 +18,12 @@ class Slots:
         running: how many trials run at once.
         parked: how many are open in all; what they hold of memory is bounded by it.
         end: when the run is over, in seconds of CLOCK_MONOTONIC.
+        reserve: seconds before the end in which nothing new is tried, so that what was found can be confirmed.
     """
 
-    def __init__(self, *, running: int, parked: int, end: float) -> None:
+    def __init__(self, *, running: int, parked: int, end: float, reserve: float = 0.0) -> None:
         self.end = end
+        self._reserve = reserve
         self._open = asyncio.Semaphore(parked)
         self._running = asyncio.Semaphore(running)
         self._busy = 0
@@ -31,6 +33,10 @@ class Slots:
     def remaining(self) -> float:
         """Return the seconds that are left of the whole run."""
         return self.end - time.monotonic()
+
+    def may_begin(self) -> bool:
+        """Tell whether there is still time to try something new."""
+        return self.remaining() > self._reserve
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

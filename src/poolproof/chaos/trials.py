@@ -187,6 +187,7 @@ def _last_output(directory: Path) -> str:
     return f"; its last output: {text.splitlines()[-1][:200]}" if text else ""
 
 
-def slots(seconds: float) -> Slots:
+def slots(seconds: float, reserve: float = 0.0) -> Slots:
     """Return the places for trials of a run that ends in so many seconds."""
-    return Slots(running=RUNNING, parked=PARKED, end=time.monotonic() + seconds)
+    end = time.monotonic() + seconds
+    return Slots(running=RUNNING, parked=PARKED, end=end, reserve=reserve)

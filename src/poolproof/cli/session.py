@@ -113,7 +113,7 @@ class Lines:
         if total:
             print(f"  {name}: {total}", file=sys.stderr, flush=True)
 
-    def step(self) -> None:
+    def step(self, name: str) -> None:
         """Say nothing: a step is no line."""
 
     def close(self) -> None:
@@ -121,37 +121,40 @@ class Lines:
 
 
 class Bars:
-    """Progress for a terminal: a bar for the phase, with an estimate of what is left."""
+    """Progress for a terminal: a bar for each phase, with an estimate of what is left."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-        from rich.progress import (  # noqa: PLC0415  # noqa: PLC0415
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich import progress  # noqa: PLC0415 - only a terminal pays for it
+        from rich.console import Console  # noqa: PLC0415
 
-        columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-        self._progress = Progress(*columns, *times, console=Console(stderr=True), transient=True)
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description:>14}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
         self._progress.start()
-        self._task: Any = None
+        self._tasks: dict[str, progress.TaskID] = {}
+        self._totals: dict[str, int] = {}
 
     def phase(self, name: str, total: int) -> None:
-        """Begin a bar."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(name, total=total)
+        """Show the phase's bar; asked for again, it gets longer."""
+        self._totals[name] = self._totals.get(name, 0) + total
+        if name in self._tasks:
+            self._progress.update(self._tasks[name], total=self._totals[name])
+        else:
+            self._tasks[name] = self._progress.add_task(name, total=total)
 
-    def step(self) -> None:
-        """Advance the bar."""
-        self._progress.advance(self._task)
+    def step(self, name: str) -> None:
+        """Advance the phase's bar."""
+        self._progress.advance(self._tasks[name])
 
     def close(self) -> None:
-        """Remove the bar."""
+        """Remove the bars."""
         self._progress.stop()
 
 
