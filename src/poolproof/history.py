@@ -72,6 +72,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
+_BEGINNING: Final = b'{"t":'
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
 
@@ -82,11 +83,15 @@ def encode(event: Event) -> bytes:
 
 
 def decode_line(line: bytes) -> Event | None:
-    """Return the event in `line`, or None if it is torn, foreign or garbage."""
+    """Return the event in `line`, or None if it is torn, foreign or garbage.
+
+    What somebody else has written before it on the same line is passed over.
+    """
     try:
         event = _decoder.decode(line)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
-        return None
+        begins = line.rfind(_BEGINNING)
+        return decode_line(line[begins:]) if begins > 0 else None
     return event if event.kind in KINDS else None
 
 

@@ -22,12 +22,16 @@ from poolproof.chaos.stuck import primary, telling
 from poolproof.chaos.trials import Profile, Trials, slots
 from poolproof.checkers import Finding, Trial, combine, judge
 from poolproof.faults import FAULTS
-from poolproof.faults.base import Fault, inapplicable
+from poolproof.faults.base import MISSING, Fault, inapplicable
 from poolproof.host import Host
 from poolproof.plan import FaultSpec, Plan, Target
 
 CONFIRM_SHARE = 0.25
 """The part of the whole time that is kept for confirming what was found."""
+
+
+SWEEP = "crash-points"
+"""The row of the table that says why there is no sweep of crash points."""
 
 
 class Progress(Protocol):
@@ -200,9 +204,12 @@ class Inquiry:
         await self.trials.slots.all_parked()
         began = time.monotonic()
         plan = self.plan(warmup=0, jobs=2, bystanders=self.options.target.workers)
-        if "processes" not in profile.facts or not profile.own_paths:
+        places: tuple[crashpoints.Place, ...] = ()
+        if "processes" in profile.facts and profile.own_paths:
+            places = await crashpoints.record(self.trials, plan, profile.own_paths)
+        if not places:
+            self.rows[SWEEP] = self._no_sweep(profile)
             return
-        places = await crashpoints.record(self.trials, plan, profile.own_paths)
         effects: tuple[crashpoints.Effect, ...] = ("kill",)
         if self.options.crash_points == "all":
             effects = ("kill", "raise", "hang")
@@ -211,6 +218,22 @@ class Inquiry:
             self.trials, plan, places, effects, lambda: self.progress.step("crash points")
         )
         self.point_seconds = time.monotonic() - began
+
+    def _no_sweep(self, profile: Profile) -> FaultRow:
+        late = self.trials.slots.remaining() <= 0
+        why = (
+            "no time left"
+            if late
+            else "its workers run no Python code of its own; --own names some"
+        )
+        if "processes" not in profile.facts:
+            late, why = False, MISSING["processes"]
+        return FaultRow(
+            fault=SWEEP,
+            does="death at each line of the pool's own code",
+            verdict="not tried" if late else "not applicable",
+            note=why,
+        )
 
     async def confirm(self) -> None:
         """Play the violations of crash points again, as those of faults were, and put them all in order."""
@@ -288,7 +311,7 @@ class Inquiry:
             checks=tuple(entries),
             crash_points=table,
             faults=tuple(
-                self.rows[kind] for kind in ("none", *options.faults) if kind in self.rows
+                self.rows[kind] for kind in ("none", *options.faults, SWEEP) if kind in self.rows
             ),
             run=options.run,
             directory=str(options.directory),
