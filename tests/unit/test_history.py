@@ -85,3 +85,12 @@ def test_what_was_written_at_the_same_time_keeps_its_order(tmp_path: Path) -> No
     saved.write_bytes(b"".join(map(encode, events)))
 
     assert list(history.read(saved)) == events
+
+
+@pytest.mark.parametrize(
+    "before", [b"garbage ", b"\xff\x00", b'{"t":1,"kind":"no', encode(FULL)[:-1]]
+)
+def test_an_event_behind_what_somebody_else_wrote_on_its_line_is_found(before: bytes) -> None:
+    event = Event(t=2, kind="note", message='says {"t":3,"kind":"note"}')
+
+    assert decode_line(before + encode(event)) == event
