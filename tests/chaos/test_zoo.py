@@ -113,7 +113,8 @@ class Zoo:
 def zoo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zoo]:
     before = set(Path("/dev/shm").glob("zoo-*"))
     made = Zoo(tmp_path_factory.mktemp("zoo"))
-    made.begin([item.callspec.id for item in request.session.items if "zoo" in item.fixturenames])
+    functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    made.begin([item.callspec.id for item in functions if "zoo" in item.fixturenames])
     yield made
     made.close()
     for segment in set(Path("/dev/shm").glob("zoo-*")) - before:

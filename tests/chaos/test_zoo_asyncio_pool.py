@@ -46,7 +46,8 @@ def test_it_runs_at_most_n_in_the_order_of_their_coming() -> None:
 
     async def main() -> list[int]:
         async with asyncio_pool.make_pool(2) as pool:
-            return await asyncio.gather(*(pool.submit(job, number) for number in range(20)))
+            answers: list[int] = await asyncio.gather(*(pool.submit(job, n) for n in range(20)))
+            return answers
 
     assert asyncio.run(main()) == list(range(20))
     assert begun == list(range(20))

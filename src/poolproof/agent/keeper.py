@@ -46,13 +46,17 @@ def _watch(lifeline: int, child: int) -> int:
     """Return the zygote's wait status once it has ended, or 0 once the lifeline has."""
     alarm, bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(bell, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, _be_woken)
     while child not in (dead := dict(containment.reap())):
         ready, _, _ = select.select([lifeline, alarm], [], [])
         if lifeline in ready:
             return 0
         os.read(alarm, 4096)
     return dead[child]
+
+
+def _be_woken(_number: int, _frame: object) -> None:
+    """Do nothing: the signal has already rung the bell."""
 
 
 if __name__ == "__main__":

@@ -61,10 +61,8 @@ def resolve(name: str) -> Factory:
         return _resolve_dotted(name)
     if not path or not place:
         raise TargetProblem(f"expected {SHAPES}, got {name!r}")
-    if place.endswith(".py") or "/" in place:
-        module = _import_file(Path(place))
-    else:
-        module = _import_module(place, name)
+    is_file = place.endswith(".py") or "/" in place
+    module = _import_file(Path(place)) if is_file else _import_module(place, name)
     return _factory(name, module, path.split("."))
 
 

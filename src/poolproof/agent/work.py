@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from poolproof.agent import journal
 
 Spec = dict[str, Any]
-"""A job: `journal` and `gate` (paths), `job` (number), `body` (a key of BODIES), `token` (its answer), `size` (bytes)."""
+"""A job: `journal`, `gate` (paths), `job` (number), `body` (a key of BODIES), `token` (its answer), `size` (bytes)."""
 
 BIG = 64 * 1024 * 1024
 

@@ -94,8 +94,15 @@ class Inquiry:
         """Return a plan of the size that was asked for."""
         workers = self.options.target.workers
         jobs = self.options.jobs or 2 * workers
-        size = {"warmup": jobs, "bystanders": jobs, "fresh": jobs, "seed": self.options.seed}
-        return Plan(target=self.options.target, **{**size, "null": self.options.null, **changes})
+        plan = Plan(
+            target=self.options.target,
+            warmup=jobs,
+            bystanders=jobs,
+            fresh=jobs,
+            seed=self.options.seed,
+            null=self.options.null,
+        )
+        return msgspec.structs.replace(plan, **changes)
 
     async def run(self) -> None:
         """Try everything that was asked for, as far as the time goes."""

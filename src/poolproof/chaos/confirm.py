@@ -32,7 +32,7 @@ class Violation:
     also: tuple[str, ...] = ()
     hits: int = 0
     trials: int = 0
-    points: list[PointEntry] = dataclasses.field(default_factory=list)
+    points: list[PointEntry] = dataclasses.field(default_factory=list[PointEntry])
     repeated: int = 0
     seen_again: int = 0
     plan_path: Path | None = None

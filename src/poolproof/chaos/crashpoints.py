@@ -57,7 +57,7 @@ async def sweep(
     stepped: Callable[[], None],
 ) -> dict[PointEntry, Trial | None]:
     """Play one trial for each place and effect, and return how each ended; None where time ran out before."""
-    wanted = [(place, effect) for effect in effects for place in places]
+    wanted: list[tuple[Place, Effect]] = [(place, effect) for effect in effects for place in places]
 
     async def one(place: Place, effect: Effect) -> tuple[PointEntry, Trial | None]:
         async with trials.slots.opened():

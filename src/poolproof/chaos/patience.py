@@ -126,6 +126,7 @@ class _Stillness:
 
     def _begin(self, now: float, print_: Fingerprint) -> None:
         self._since, self._print, self._activity = now, print_, _activity(self._rig)
+        self._rig.census.take()
 
 
 def _activity(rig: Rig) -> tuple[object, int]:

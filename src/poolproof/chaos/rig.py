@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from poolproof.chaos.census import Census
 from poolproof.chaos.slots import Slots
 from poolproof.history import Event
 from poolproof.host import Host
@@ -50,6 +51,7 @@ class Rig:
             self.directory, describe=unharmed, alone=self.plan.lives > 1
         )
         self.watch = Watch(self.trial.root)
+        self.census = Census(self.trial)
         self.owner = await self._find_owner()
 
     async def close(self) -> None:
@@ -77,6 +79,13 @@ class Rig:
         if self.style == "auto" and (told := self.over("start")) is not None:
             known = {"plain": "plain"}.get(str(told.data.get("style")), "coroutine")
             self.style = "own" if told.data.get("jobs") else known
+
+    def mark(self, phase: str, **data: Any) -> None:
+        """Journal that a phase begins, who lives then, and, where it is not one trial of many, what they hold."""
+        self.trial.write("phase", data={"phase": phase, **data})
+        self.census.take()
+        if self.plan.point is None:
+            self.census.measure()
 
     def submit(self, count: int, role: str, body: str = "echo", **more: Any) -> tuple[int, ...]:
         """Ask for `count` jobs to be submitted; return their numbers."""

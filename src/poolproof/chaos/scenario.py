@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +58,7 @@ async def play(
 @contextlib.asynccontextmanager
 async def _opened(
     host: Host, plan: Plan, directory: Path, slots: Slots, style: str
-) -> AsyncIterator[Rig]:
+) -> AsyncGenerator[Rig]:
     rig = Rig(host, plan, directory, slots, style=style)
     try:
         await rig.open()
@@ -103,7 +103,7 @@ class _Trial:
     async def warm_up(self) -> bool:
         """Reach the steady state that must be there before anything is broken."""
         rig = self.rig
-        rig.trial.write("phase", data={"phase": "warmup"})
+        rig.mark("warmup")
         rig.command("start")
         if not await self.patience.settle(
             lambda: rig.over("start") is not None, "start", patient=True
@@ -117,12 +117,12 @@ class _Trial:
             lambda: rig.resolved(jobs), "job", patient=bool(self.plan.faults)
         )
         workers = [worker.pid for worker in rig.workers()]
-        rig.trial.write("phase", data={"phase": "faulted", "style": rig.style, "workers": workers})
+        rig.mark("faulted", style=rig.style, workers=workers)
         return steady or not self.plan.faults
 
     async def ask_fresh(self) -> None:
         """Ask the healed pool for new jobs, as many at once as it has workers and more."""
-        self.rig.trial.write("phase", data={"phase": "fresh"})
+        self.rig.mark("fresh")
         fresh = self.rig.submit(self.plan.fresh, "fresh")
         await self.patience.settle(lambda: self.rig.resolved(fresh), "job")
 
@@ -146,7 +146,7 @@ class _Trial:
         rig = self.rig
         if rig.pending() and self.patience.costly:
             return
-        rig.trial.write("phase", data={"phase": "stop"})
+        rig.mark("stop")
         rig.command("stop")
         await self.await_stop()
 
@@ -171,7 +171,7 @@ class _Trial:
                 break
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.1)
-        rig.trial.write("phase", data={"phase": "end"})
+        rig.mark("end")
         rig.command("exit")
         deadline = time.monotonic() + LEAVE_SECONDS
         while procfs.alive(rig.owner) and time.monotonic() < deadline:  # noqa: ASYNC110 - /proc rings no bell
@@ -340,7 +340,7 @@ class _Trial:
             return not rig.left()
 
         if await self.patience.settle(nobody, "owner") or await self.patience.park(nobody, "owner"):
-            rig.trial.write("phase", data={"phase": "end"})
+            rig.mark("end")
 
     async def handover(self) -> None:
         rig = self.rig
@@ -376,7 +376,7 @@ class _Crash(_Trial):
     async def run(self, clean: Clean | None) -> None:
         rig = self.rig
         rig.command("sample", label="before")
-        rig.trial.write("phase", data={"phase": "faulted"})
+        rig.mark("faulted")
         rig.command("start")
 
         def began() -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 MOST_PLACES: Final = 28
@@ -39,13 +39,13 @@ class Slots:
         return self.remaining() > self._reserve
 
     @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
+    async def opened(self) -> AsyncGenerator[None]:
         """Hold one of the places for open trials, running or parked."""
         async with self._open:
             yield
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Hold one of the places for running trials."""
         await self._take()
         try:
@@ -54,7 +54,7 @@ class Slots:
             self._give()
 
     @contextlib.asynccontextmanager
-    async def parked(self) -> AsyncIterator[None]:
+    async def parked(self) -> AsyncGenerator[None]:
         """Give the place away meanwhile, and wait for one again at the end."""
         self._give()
         try:

@@ -16,7 +16,7 @@ ALLOCATION_BYTES = 96 * 1024 * 1024
 
 
 def _experienced(scene: Scene, _spec: FaultSpec) -> list[Identity]:
-    """Choose the workers that have run a job: a worker without descriptors could open no journal to witness anything."""
+    """Choose the workers that have run a job: one without descriptors could open no journal to witness anything."""
     return [worker for worker in scene.workers() if scene.has_run(worker)]
 
 

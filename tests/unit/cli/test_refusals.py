@@ -1,5 +1,6 @@
 """What is refused before anything is started: exit code 2, and one line that says what was expected."""
 
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "directory").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "directory"))
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     yield tmp_path
     assert not list((tmp_path / "directory").glob("*/*")), "a lease was left"
 

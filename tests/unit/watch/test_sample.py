@@ -44,7 +44,9 @@ def test_a_task_carries_its_processs_birth(grow: Any) -> None:
     found = grow(THREADS).until(asleep)
     (pid,) = found.pids
 
-    assert {task.born for task in found.tasks} == {procfs.identity(pid).born}
+    who = procfs.identity(pid)
+    assert who is not None
+    assert {task.born for task in found.tasks} == {who.born}
 
 
 def test_no_thread_started_after_it_was_seen_or_before_its_process(grow: Any) -> None:
