@@ -24,6 +24,8 @@ STRIKE_SECONDS: Final = 0.5
 SETTLE_SECONDS: Final = 3.0
 """How long what the pool holds may take to go after shutdown, before it counts as left behind."""
 STORM_JOBS: Final = 8
+NOBODYS_JOB: Final = 0
+"""No job has this number: its hand-over takes place, and nothing is cancelled."""
 PROBE_FILES: Final = 16
 """More than the descriptors that the owner may have closed between the measure of its limit and the limit."""
 
@@ -352,7 +354,8 @@ class _Trial:
         await self.patience.settle(lambda: rig.accepted(rig.faulted + waiting), "job")
         await self.nemesis.inject(receipt_seconds=0)
         turn = self.nemesis.applied[0].spec.victim.partition(":")[2]
-        rig.command("handover", gate=gate, job=rig.faulted[0], turns=int(turn) if turn else None)
+        job = rig.faulted[0] if not self.plan.null else NOBODYS_JOB
+        rig.command("handover", gate=gate, job=job, turns=int(turn) if turn else None)
         await self.patience.settle(lambda: not rig.pending(), "job")
         await self.nemesis.receive(STRIKE_SECONDS)
 
