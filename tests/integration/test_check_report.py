@@ -134,12 +134,6 @@ def test_what_is_accepted_is_said_and_does_not_fail(folder: Path) -> None:
     assert "0 broken promises, 1 accepted" in accepted.out
 
 
-def test_an_acceptance_of_another_fault_covers_nothing(folder: Path) -> None:
-    (folder / "other.toml").write_text(KNOWN.replace("kill-busy", "kill-idle"))
-
-    assert check(*KILL_BUSY, "--accept", "other.toml", "--out", "other", cwd=folder).code == 1
-
-
 def test_a_violation_is_replayed_from_its_file_alone_nine_times_of_ten(
     plan: Path, tmp_path: Path
 ) -> None:
