@@ -335,14 +335,16 @@ class Trial:
         """Return every live process of the trial below its root, the owner first."""
         return procfs.descendants(self.root)
 
-    async def end(self) -> None:
+    async def end(self, *, hurry: bool = False) -> None:
         """Kill what is left of the trial's tree and let go of its files.
 
         Resource trackers are left for last: they remove the semaphores and shared memory of those that were killed,
-        and then go by themselves.
+        and then go by themselves. In a hurry they are given no time for that.
         """
         root = procfs.identity(self.root)
-        await self._end_below(spared=("resource_tracker", "semaphore_tracker"), rounds=500)
+        await self._end_below(
+            spared=("resource_tracker", "semaphore_tracker"), rounds=5 if hurry else 500
+        )
         await self._end_below(spared=(), rounds=5000)
         if root is not None:
             send_signal(root, signal.SIGKILL)

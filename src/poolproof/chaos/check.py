@@ -171,7 +171,8 @@ class Inquiry:
             if self.trials.slots.may_begin():
                 plan = self.plan(faults=(spec,))
                 trial = await self.trials.play(plan, reference=profile.reference)
-                self._take(fault, trial)
+                if trial.events:
+                    self._take(fault, trial)
         self.progress.step("faults")
 
     def _take(self, fault: Fault, trial: Trial) -> None:

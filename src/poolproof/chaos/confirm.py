@@ -100,7 +100,7 @@ async def confirm(violation: Violation, trials: Trials, directory: Path) -> None
 
 def _decided(trial: Trial) -> bool:
     """Tell whether the trial came to its end: one for which time ran out says nothing against what was seen."""
-    return trial.judgement not in ("unjudged", "suspect")
+    return bool(trial.events) and trial.judgement not in ("unjudged", "suspect")
 
 
 def cheap(trial: Trial) -> bool:

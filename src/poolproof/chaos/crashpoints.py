@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +13,9 @@ from poolproof.checkers import PointClass, Trial, classify
 from poolproof.plan import Plan, Point
 
 Effect = Literal["kill", "raise", "hang"]
+
+FOR_OTHERS: Final = 24
+"""Places for open trials that a sweep leaves to what has been found meanwhile and is to be confirmed."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -57,10 +60,11 @@ async def sweep(
     stepped: Callable[[], None],
 ) -> dict[PointEntry, Trial | None]:
     """Play one trial for each place and effect, and return how each ended; None where time ran out before."""
+    at_once = asyncio.Semaphore(trials.slots.places - FOR_OTHERS)
     wanted: list[tuple[Place, Effect]] = [(place, effect) for effect in effects for place in places]
 
     async def one(place: Place, effect: Effect) -> tuple[PointEntry, Trial | None]:
-        async with trials.slots.opened():
+        async with at_once, trials.slots.opened():
             entry, trial = await strike(trials, plan, place, effect)
         stepped()
         return entry, trial
@@ -78,6 +82,8 @@ async def strike(
         plan, point=Point(file=place.path, line=place.line, effect=effect)
     )
     trial = await trials.play(struck, reference=_reference(trials), points=points_of(struck))
+    if not trial.events:
+        return entry_of(place, effect, "not_tried", reason="no time left"), None
     return judged(place, effect, classify(trial, trial.reference)), trial
 
 

@@ -43,6 +43,8 @@ async def play(
 ) -> tuple[Event, ...]:
     """Play the plan in a trial of its own and return its history; nothing of the trial outlives the call.
 
+    The history is empty if time was over before it could begin.
+
     Args:
         host: where the trial is forked from.
         plan: what is played.
@@ -51,7 +53,11 @@ async def play(
         style: "plain" or "coroutine": the kind of function that the pool takes as a job.
         clean: tells whether a sample after shutdown shows nothing left; asked again while it does not.
     """
-    async with slots.running(), _opened(host, plan, directory, slots, style) as rig:
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(slots.running())
+        if slots.remaining() <= 0:
+            return ()
+        rig = await stack.enter_async_context(_opened(host, plan, directory, slots, style))
         await (_Crash(rig) if plan.point else _Trial(rig)).run(clean)
         rig.absorb()
         return tuple(rig.events)

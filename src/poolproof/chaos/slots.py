@@ -23,6 +23,7 @@ class Slots:
 
     def __init__(self, *, running: int, parked: int, end: float, reserve: float = 0.0) -> None:
         self.end = end
+        self.places = parked
         self._reserve = reserve
         self._open = asyncio.Semaphore(parked)
         self._running = asyncio.Semaphore(running)
