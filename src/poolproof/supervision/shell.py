@@ -1,0 +1,526 @@
+"""The thin shell: a supervisor's mailbox, its children's table, and the carrying out of plans.
+
+A supervisor is no task of its own. It handles a message where it arrives, and needs a task only while something must be
+waited for: so a restart costs no switch, and a hundred thousand children cost one table.
+"""
+
+import asyncio
+import contextlib
+import gc
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+from poolproof.supervision import restart
+from poolproof.supervision.answers import GoneError, RefusedError, StartError
+from poolproof.supervision.coroutine import CoroutineProcess
+from poolproof.supervision.events import EventName, Sink, TreeEvent, offender
+from poolproof.supervision.overriding import override
+from poolproof.supervision.process import Process
+from poolproof.supervision.reasons import KILL, KILLED, NOPROC, NORMAL, SHUTDOWN, ExitReason, error, reason_of
+from poolproof.supervision.registry import Scope
+from poolproof.supervision.spec import DEFAULT_SHUTDOWN_SECONDS, ChildSpec, Policy
+
+Decide = Callable[[restart.Situation, restart.Event], restart.Plan]
+
+_NS: Final = 1_000_000_000
+_MANY: Final = 1_000
+
+
+class Entry:
+    """One row of the table: a specification and the process it has now."""
+
+    __slots__ = ("process", "restarts", "spec", "status")
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.process: Process | None = None
+        self.status: restart.Status = "stopped"
+        self.restarts = 0
+
+
+class _Ended(NamedTuple):
+    process: Process
+    reason: ExitReason
+
+
+class _Retry(NamedTuple):
+    id: Hashable
+
+
+class _PauseOver(NamedTuple):
+    entry: Entry
+
+
+class _Stray(NamedTuple):
+    message: object
+
+
+class _ParentExit(NamedTuple):
+    reason: ExitReason
+
+
+class Request(NamedTuple):
+    """Something asked of a supervisor.
+
+    Attributes:
+        prepare: called when its turn comes; returns the steps to carry out, or raises the answer.
+        answer: called when they are done; returns the answer.
+        answered: where the answer goes.
+        failed: called instead of `answer` when a start among the steps failed.
+        urgent: whether it is served even while the supervisor is suspended (OTP's system messages).
+    """
+
+    prepare: Callable[[], Iterable[restart.Step]]
+    answer: Callable[[], object]
+    answered: "asyncio.Future[Any]"
+    failed: Callable[[], None] | None = None
+    urgent: bool = False
+
+
+def _urgent(message: object) -> bool:
+    return isinstance(message, _ParentExit) or (isinstance(message, Request) and message.urgent)
+
+
+class Shell(Process):
+    """What all supervisors share. It is the `Situation` of the decision and the `Parent` of the starters."""
+
+    __slots__ = (
+        "_boot",
+        "_busy",
+        "_handling",
+        "_mailbox",
+        "_request",
+        "_steps",
+        "children",
+        "decide",
+        "dynamic",
+        "loop",
+        "parent",
+        "path",
+        "policy",
+        "restarts",
+        "scope",
+        "sink",
+        "suspended",
+    )
+
+    def __init__(
+        self,
+        policy: Policy,
+        specs: Iterable[ChildSpec],
+        *,
+        path: tuple[str, ...],
+        scope: Scope,
+        sink: Sink | None = None,
+        parent: Process | None = None,
+        dynamic: bool = False,
+        decide: Decide = restart.decide,
+    ) -> None:
+        super().__init__()
+        self.loop = asyncio.get_running_loop()
+        self.policy, self.path, self.scope, self.sink, self.parent = policy, path, scope, sink, parent
+        self.dynamic = dynamic
+        self.suspended = False
+        self.children: dict[Hashable, Entry] = {spec.id: Entry(spec) for spec in specs}
+        self.restarts: deque[int] = deque(maxlen=policy.max_restarts)
+        self.decide = decide
+        self._mailbox: deque[Any] = deque()
+        self._steps: Iterator[restart.Step] = iter(())
+        self._handling = False
+        self._busy: asyncio.Task[None] | None = None
+        self._request: Request | None = None
+        self._boot: asyncio.Future[None] | None = self.loop.create_future()
+
+    # The way in: exit signals, ends of children, requests.
+
+    @override
+    def kill(self) -> None:
+        """End at once; the children get `killed`, and whoever survives its patience is killed: nothing is orphaned."""
+        self._abandon(KILLED)
+
+    @override
+    def signal(self, reason: ExitReason, sender: Process | None) -> None:
+        if sender is not None and sender is self.parent:
+            self.deliver(_ParentExit(reason))
+
+    def child_exited(self, process: Process, reason: ExitReason) -> None:
+        """Take note of the end of a child."""
+        self.deliver(_Ended(process, reason))
+
+    def send(self, message: object) -> None:
+        """Send something that a supervisor does not understand: it is logged and survived."""
+        self.deliver(_Stray(message))
+
+    def deliver(self, message: object) -> None:
+        """Put `message` into the mailbox, and handle what can be handled."""
+        if self.reason is None:
+            self._mailbox.append(message)
+            self.drain()
+
+    def ask(self, request: Request) -> None:
+        """Put a request into the mailbox; a supervisor that has ended answers `GoneError`."""
+        if self.reason is not None:
+            request.answered.set_exception(GoneError(self, NOPROC))
+        else:
+            self.deliver(request)
+
+    def drain(self) -> None:
+        """Handle messages in their order until none is left or something must be waited for."""
+        if self._handling or self._busy is not None or self._boot is not None:
+            return
+        self._guarded(self._drain)
+
+    def _drain(self) -> None:
+        while self.reason is None and self._busy is None and (message := self._next()) is not None:
+            self._handle(message)
+
+    def _next(self) -> object:
+        if not self.suspended:
+            return self._mailbox.popleft() if self._mailbox else None
+        message = next(filter(_urgent, self._mailbox), None)
+        if message is not None:
+            self._mailbox.remove(message)
+        return message
+
+    def _handle(self, message: Any) -> None:
+        kind = type(message)
+        if kind is _Ended:
+            entry = message.process.ticket
+            if entry is not None and entry.process is message.process:
+                self._plan(restart.Exited(entry.spec.id, message.reason, self._now_ns()))
+        elif kind is _Retry:
+            self._plan(restart.Retried(message.id, self._now_ns()))
+        elif kind is _PauseOver:
+            if self.children.get(message.entry.spec.id) is message.entry:
+                self._plan(restart.Due(message.entry.spec.id))
+        elif kind is Request:
+            self._serve(message)
+        elif kind is _ParentExit:
+            self._plan(restart.Stopped(message.reason))
+        else:
+            self.emit("unexpected_message", reason=ExitReason("normal", repr(message.message)[:300]))
+
+    def _now_ns(self) -> int:
+        return round(self.loop.time() * _NS)
+
+    # The carrying out.
+
+    def boot(self) -> Awaitable[None] | None:
+        """Start all children in order; return None if they are all up, or something to await.
+
+        Raises:
+            StartError: a start failed (from here, or from what is awaited); what was up has been stopped.
+        """
+        boot = self._boot
+        assert boot is not None, "a supervisor boots once"
+        with _collector_paused(len(self.children) >= _MANY):
+            self._guarded(self._plan, restart.Booted())
+        if not boot.done():
+            return boot
+        boot.result()
+        self.drain()
+        return None
+
+    def _guarded(self, carry_out: Callable[..., None], *args: Any) -> None:
+        """Run a part of a plan; a sink or a decision that raises crashes this supervisor, and orphans nothing."""
+        self._handling = True
+        try:
+            carry_out(*args)
+        except Exception as exception:  # noqa: BLE001 (whatever it is, it is this supervisor's end)
+            self._abandon(error(exception))
+        finally:
+            self._handling = False
+
+    def _booted(self, boot: "asyncio.Future[None]") -> None:
+        self._boot = None
+        self.emit("up")
+        boot.set_result(None)
+
+    def _plan(self, event: restart.Event) -> None:
+        self._steps = iter(self.decide(self, event))
+        self._advance()
+
+    def _serve(self, request: Request) -> None:
+        if request.answered.done():
+            return
+        try:
+            self._steps = iter(request.prepare())
+        except Exception as answer:  # noqa: BLE001 (it is the asker's)
+            request.answered.set_exception(answer)
+            return
+        self._request = request
+        self._advance()
+
+    def _advance(self) -> None:
+        """Carry out steps until the plan is done or something must be waited for."""
+        while (step := next(self._steps, None)) is not None:
+            waiting = _DOERS[type(step)](self, step)
+            if waiting is not None:
+                self._busy = self.loop.create_task(waiting)
+                self._busy.add_done_callback(self._waited)
+                return
+        if self._request is not None:
+            request, self._request = self._request, None
+            if not request.answered.done():
+                request.answered.set_result(request.answer())
+        if self._boot is not None and self.reason is None:
+            self._booted(self._boot)
+
+    def _waited(self, task: "asyncio.Task[None]") -> None:
+        self._busy = None
+        if task.cancelled() or task.exception() is not None or self.reason is not None:
+            if not task.cancelled() and (exception := task.exception()) is not None:
+                self._abandon(error(exception))
+            return
+        self._guarded(self._advance)
+        self.drain()
+
+    # What each step does; one that must wait returns what to await.
+
+    def _start(self, step: restart.Start) -> Coroutine[Any, Any, None] | None:
+        entry = self.children[step.id]
+        start = entry.spec.start
+        try:
+            if hasattr(start, "start"):
+                process = start.start(self, step.id)
+            else:
+                process = CoroutineProcess(start(), self.loop)
+        except Exception as exception:  # noqa: BLE001 (rule 2: whatever a start raises is a failed start)
+            self._start_failed(step, exception)
+            return None
+        if process is not None and not isinstance(process, Process):
+            return self._start_slowly(entry, step, process)
+        self._started(entry, step, process)
+        return None
+
+    async def _start_slowly(self, entry: Entry, step: restart.Start, process: Awaitable[Process | None]) -> None:
+        try:
+            started = await process
+        except Exception as exception:  # noqa: BLE001 (as in `_start`)
+            self._start_failed(step, exception)
+        else:
+            self._started(entry, step, started)
+
+    def _started(self, entry: Entry, step: restart.Start, process: Process | None) -> None:
+        if step.cause == "restart":
+            entry.restarts += 1
+        entry.process = process
+        if process is None:
+            entry.status = "stopped"
+            if entry.spec.restart == "temporary" or self.dynamic:
+                self.children.pop(step.id, None)
+            return
+        entry.status = "running"
+        process.ticket = entry
+        process.owner = self
+        if self.sink is not None:
+            self.emit("progress", entry)
+        if process.reason is not None:
+            self.child_exited(process, process.reason)
+
+    def _start_failed(self, step: restart.Start, exception: Exception) -> None:
+        reason = exception.reason if isinstance(exception, StartError) else reason_of(exception)
+        if step.cause == "request" and self._request is not None:
+            request, self._request = self._request, None
+            self.emit("start_error", self.children[step.id], reason)
+            if request.failed is not None:
+                request.failed()
+            if not request.answered.done():
+                request.answered.set_exception(StartError(step.id, reason))
+        self._steps = iter(self.decide(self, restart.StartFailed(step.id, reason, step.cause)))
+
+    def _terminate(self, step: restart.Terminate) -> Coroutine[Any, Any, None] | None:
+        entry = self.children.get(step.id)
+        if entry is None:
+            return None
+        process = entry.process
+        if process is None or entry.status != "running":
+            self._drop(restart.Drop(step.id))
+            return None
+        if not process.alive:
+            # One that unlinked itself and ended was never noticed: OTP's monitor finds nobody there.
+            self._stopped(entry, NOPROC if process.ticket is None else process.reason or NOPROC)
+            return None
+        ended: asyncio.Future[ExitReason] = self.loop.create_future()
+        process.watch(lambda _, reason: ended.cancelled() or ended.set_result(reason))
+        process.owner = None
+        process.exit(KILL if entry.spec.shutdown == "brutal_kill" else SHUTDOWN, self)
+        if process.reason is not None:
+            self._stopped(entry, process.reason)
+            return None
+        return self._wait_for_end(entry, process, ended)
+
+    async def _wait_for_end(self, entry: Entry, process: Process, ended: "asyncio.Future[ExitReason]") -> None:
+        patience = None if entry.spec.shutdown == "brutal_kill" else entry.spec.patience
+        try:
+            async with asyncio.timeout(patience):
+                reason = await asyncio.shield(ended)
+        except TimeoutError:
+            self.emit("shutdown_overrun", entry)
+            process.exit(KILL)
+            reason = await ended
+        self._stopped(entry, reason)
+
+    def _stopped(self, entry: Entry, reason: ExitReason) -> None:
+        expected = restart.expected_at_shutdown(entry.spec, reason)
+        self.emit("exited" if expected else "shutdown_error", entry, reason)
+        if reason.detail == "unkillable":
+            self.emit("unkillable", entry, reason)
+        self._drop(restart.Drop(entry.spec.id))
+
+    def _terminate_all(self, _: restart.TerminateAll) -> Coroutine[Any, Any, None] | None:
+        return self._stop_in_parallel() if self.children else None
+
+    async def _stop_in_parallel(self) -> None:
+        """Tell all at once, with one timer for each distinct patience."""
+        entries = [entry for entry in self.children.values() if entry.status == "running" and entry.process]
+        ends: list[asyncio.Future[ExitReason]] = []
+        by_patience: dict[float, list[Entry]] = {}
+        for entry in entries:
+            process = entry.process
+            assert process is not None
+            end: asyncio.Future[ExitReason] = self.loop.create_future()
+            ends.append(end)
+            unnoticed = process.reason if process.ticket is not None and not process.alive else None
+            process.owner = None
+            if unnoticed is not None:
+                end.set_result(unnoticed)
+                continue
+            process.watch(lambda _, reason, end=end: end.cancelled() or end.set_result(reason))
+            brutal = entry.spec.shutdown == "brutal_kill"
+            process.exit(KILL if brutal else SHUTDOWN, self)
+            if not brutal and entry.spec.patience is not None:
+                by_patience.setdefault(entry.spec.patience, []).append(entry)
+        timers = [self.loop.call_later(wait, self._overrun, late) for wait, late in by_patience.items()]
+        reasons = [await end for end in ends]
+        for timer in timers:
+            timer.cancel()
+        for entry, reason in zip(entries, reasons, strict=True):
+            self._stopped(entry, reason)
+
+    def _overrun(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry.process is not None and entry.process.alive:
+                self.emit("shutdown_overrun", entry)
+                entry.process.exit(KILL)
+
+    def _drop(self, step: restart.Drop) -> None:
+        entry = self.children.get(step.id)
+        if entry is None:
+            return
+        if entry.spec.restart == "temporary" or self.dynamic:
+            del self.children[step.id]
+        entry.process, entry.status = None, "stopped"
+
+    def _forget(self, step: restart.Forget) -> None:
+        self.children.pop(step.id, None)
+
+    def _park(self, step: restart.Park) -> None:
+        entry = self.children[step.id]
+        entry.process, entry.status = None, "restarting"
+
+    def _again(self, step: restart.Again) -> None:
+        # By way of the loop: a start that fails for ever must not keep everybody else from running.
+        self.loop.call_soon(self.deliver, _Retry(step.id))
+
+    def _later(self, step: restart.Later) -> None:
+        self.loop.call_later(step.delay, self.deliver, _PauseOver(self.children[step.id]))
+
+    def _count(self, step: restart.Count) -> None:
+        self.restarts.append(step.now_ns)
+
+    def _report(self, step: restart.Report) -> None:
+        if self.sink is not None:
+            self.emit(step.context, self.children.get(step.id), step.reason)
+
+    def _finish(self, step: restart.Finish) -> None:
+        self.emit("down", reason=step.reason)
+        self._close(step.reason)
+
+    # The way out.
+
+    def _close(self, reason: ExitReason) -> None:
+        self._steps = iter(())
+        boot, self._boot = self._boot, None
+        pending = [message for message in self._mailbox if isinstance(message, Request)]
+        if self._request is not None:
+            pending.append(self._request)
+        self._request = None
+        self._mailbox.clear()
+        self.finish(reason)
+        for request in pending:
+            if not request.answered.done():
+                self._answer_gone(request, reason)
+        if boot is not None:
+            boot.set_exception(StartError("/".join(self.path), reason))
+            # Who waits for it gets it; where nobody does any more, it must not be logged as forgotten.
+            boot.exception()
+
+    def _answer_gone(self, request: Request, reason: ExitReason) -> None:
+        request.answered.set_exception(GoneError(self, reason))
+
+    def _abandon(self, reason: ExitReason) -> None:
+        """End without a plan; the children are told, and killed when their patience is over."""
+        if self.reason is not None:
+            return
+        if self._busy is not None:
+            self._busy.cancel()
+        entries = [entry for entry in self.children.values() if entry.process is not None]
+        with contextlib.suppress(Exception):
+            self.emit("down", reason=reason)
+        self._close(reason)
+        for entry in entries:
+            process = entry.process
+            assert process is not None
+            process.owner = None
+            process.exit(reason, self)
+            if process.alive and entry.spec.type == "worker":
+                patience = entry.spec.patience
+                self.loop.call_later(DEFAULT_SHUTDOWN_SECONDS if patience is None else patience, process.exit, KILL)
+
+    def emit(self, name: EventName, entry: Entry | None = None, reason: ExitReason | None = None) -> None:
+        """Tell the sink, if there is one."""
+        if self.sink is None:
+            return
+        self.sink(
+            TreeEvent(
+                t_ns=self._now_ns(),
+                name=name,
+                supervisor=self.path,
+                reason=reason,
+                offender=None if entry is None else offender(entry.spec, entry.process),
+                restarts=0 if entry is None else entry.restarts,
+            )
+        )
+
+
+_DOERS: Final[dict[type, Callable[[Any, Any], Coroutine[Any, Any, None] | None]]] = {
+    restart.Start: Shell._start,
+    restart.Count: Shell._count,
+    restart.Report: Shell._report,
+    restart.Terminate: Shell._terminate,
+    restart.TerminateAll: Shell._terminate_all,
+    restart.Drop: Shell._drop,
+    restart.Forget: Shell._forget,
+    restart.Park: Shell._park,
+    restart.Again: Shell._again,
+    restart.Later: Shell._later,
+    restart.Finish: Shell._finish,
+}
+
+
+@contextlib.contextmanager
+def _collector_paused(wanted: bool) -> Iterator[None]:
+    """Keep the garbage collector from walking all children again and again while they are being made."""
+    paused = wanted and gc.isenabled()
+    if paused:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
+
+
