@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Awaitable, Callable, Hashable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from poolproof.supervision.overriding import override
 from poolproof.supervision.reasons import KILLED, NOPROC, NORMAL, SHUTDOWN, ExitReason
@@ -57,6 +57,13 @@ class Starter(Protocol):
         ...
 
 
+class SystemRequest(NamedTuple):
+    """One of the requests that `sys` has for every process that serves them; `argument` is for some."""
+
+    name: Literal["state", "suspend", "resume", "replace_state", "trace"]
+    argument: Any = None
+
+
 class Process:
     """Something alive that can be told to end, by whom it may be linked to, and that says once why it ended.
 
@@ -104,7 +111,7 @@ class Process:
         """React to an exit signal other than `KILL`."""
         raise NotImplementedError
 
-    def system(self, request: Any) -> "asyncio.Future[Any]":
+    def system(self, request: "SystemRequest") -> "asyncio.Future[Any]":
         """Serve one of the `sys` requests; only actors and supervisors do."""
         raise TypeError(f"expected an actor or a supervisor, got {self!r}, which serves no system messages")
 

@@ -17,7 +17,7 @@ from poolproof.supervision.answers import GoneError, RefusedError, StartError
 from poolproof.supervision.coroutine import CoroutineProcess
 from poolproof.supervision.events import EventName, Sink, TreeEvent, offender
 from poolproof.supervision.overriding import override
-from poolproof.supervision.process import Process
+from poolproof.supervision.process import Process, SystemRequest
 from poolproof.supervision.reasons import KILL, KILLED, NOPROC, NORMAL, SHUTDOWN, ExitReason, error, reason_of
 from poolproof.supervision.registry import Scope
 from poolproof.supervision.spec import DEFAULT_SHUTDOWN_SECONDS, ChildSpec, Policy
@@ -324,7 +324,6 @@ class Shell(Process):
         reason = exception.reason if isinstance(exception, StartError) else reason_of(exception)
         if step.cause == "request" and self._request is not None:
             request, self._request = self._request, None
-            self.emit("start_error", self.children[step.id], reason)
             if request.failed is not None:
                 request.failed()
             if not request.answered.done():
@@ -479,6 +478,25 @@ class Shell(Process):
             if process.alive and entry.spec.type == "worker":
                 patience = entry.spec.patience
                 self.loop.call_later(DEFAULT_SHUTDOWN_SECONDS if patience is None else patience, process.exit, KILL)
+
+    @override
+    def system(self, request: SystemRequest) -> "asyncio.Future[Any]":
+        """Serve `state` (the rows of the table), `suspend` and `resume`, also while suspended."""
+        answered: asyncio.Future[Any] = self.loop.create_future()
+        serve = {"state": self._rows, "suspend": self._suspend, "resume": self._resume}.get(request.name)
+        if serve is None:
+            raise TypeError(f"expected state, suspend or resume for a supervisor, got {request.name}")
+        self.ask(Request(lambda: (), serve, answered, urgent=True))
+        return answered
+
+    def _rows(self) -> dict[Hashable, tuple[restart.Status, Process | None]]:
+        return {name: (entry.status, entry.process) for name, entry in self.children.items()}
+
+    def _suspend(self) -> None:
+        self.suspended = True
+
+    def _resume(self) -> None:
+        self.suspended = False
 
     def emit(self, name: EventName, entry: Entry | None = None, reason: ExitReason | None = None) -> None:
         """Tell the sink, if there is one."""
