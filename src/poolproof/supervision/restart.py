@@ -184,7 +184,7 @@ def _on_exited(situation: Situation, event: Exited) -> Plan:
     restart = child.spec.restart
     if restart == "permanent" or (restart == "transient" and event.reason.abnormal):
         report = Report("child_terminated", event.id, event.reason)
-        return (report, *_restart(situation, child, event.now_ns))
+        return (report, *_restart(situation, event.id, event.now_ns))
     context: Context = "child_terminated" if event.reason.abnormal else "exited"
     gone = (Report(context, event.id, event.reason), Drop(event.id))
     if _ends_the_supervisor(situation, child):
@@ -196,18 +196,18 @@ def _on_retried(situation: Situation, event: Retried) -> Plan:
     child = situation.children.get(event.id)
     if child is None or child.status != "restarting":
         return ()
-    return tuple(_restart(situation, child, event.now_ns))
+    return tuple(_restart(situation, event.id, event.now_ns))
 
 
 def _on_due(situation: Situation, event: Due) -> Plan:
     child = situation.children.get(event.id)
     if child is None or child.status != "restarting":
         return ()
-    return tuple(_group_restart(situation, child.spec.id))
+    return tuple(_group_restart(situation, event.id))
 
 
-def _restart(situation: Situation, child: Child, now_ns: int) -> Iterable[Step]:
-    policy, name = situation.policy, child.spec.id
+def _restart(situation: Situation, name: Hashable, now_ns: int) -> Iterable[Step]:
+    policy = situation.policy
     count = Count(now_ns)
     if intensity_exceeded(policy, situation.restarts, now_ns):
         offence = (count, Report("escalation", name, INTENSITY_REACHED), Drop(name))

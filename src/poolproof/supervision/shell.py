@@ -29,12 +29,14 @@ _MANY: Final = 1_000
 
 
 class Entry:
-    """One row of the table: a specification and the process it has now."""
+    """One row of the table, under `key`: a specification and the process it has now."""
 
-    __slots__ = ("process", "restarts", "spec", "status")
+    __slots__ = ("key", "process", "restarts", "spec", "status", "supervisor")
 
-    def __init__(self, spec: ChildSpec) -> None:
+    def __init__(self, spec: ChildSpec, supervisor: Process, key: Hashable = None) -> None:
         self.spec = spec
+        self.key = spec.id if key is None else key
+        self.supervisor = supervisor
         self.process: Process | None = None
         self.status: restart.Status = "stopped"
         self.restarts = 0
@@ -123,7 +125,7 @@ class Shell(Process):
         self.policy, self.path, self.scope, self.sink, self.parent = policy, path, scope, sink, parent
         self.dynamic = dynamic
         self.suspended = False
-        self.children: dict[Hashable, Entry] = {spec.id: Entry(spec) for spec in specs}
+        self.children: dict[Hashable, Entry] = {spec.id: Entry(spec, self) for spec in specs}
         self.restarts: deque[int] = deque(maxlen=policy.max_restarts)
         self.decide = decide
         self._mailbox: deque[Any] = deque()
@@ -189,12 +191,12 @@ class Shell(Process):
         if kind is _Ended:
             entry = message.process.ticket
             if entry is not None and entry.process is message.process:
-                self._plan(restart.Exited(entry.spec.id, message.reason, self._now_ns()))
+                self._plan(restart.Exited(entry.key, message.reason, self._now_ns()))
         elif kind is _Retry:
             self._plan(restart.Retried(message.id, self._now_ns()))
         elif kind is _PauseOver:
-            if self.children.get(message.entry.spec.id) is message.entry:
-                self._plan(restart.Due(message.entry.spec.id))
+            if self.children.get(message.entry.key) is message.entry:
+                self._plan(restart.Due(message.entry.key))
         elif kind is Request:
             self._serve(message)
         elif kind is _ParentExit:
@@ -367,7 +369,7 @@ class Shell(Process):
         self.emit("exited" if expected else "shutdown_error", entry, reason)
         if reason.detail == "unkillable":
             self.emit("unkillable", entry, reason)
-        self._drop(restart.Drop(entry.spec.id))
+        self._drop(restart.Drop(entry.key))
 
     def _terminate_all(self, _: restart.TerminateAll) -> Coroutine[Any, Any, None] | None:
         return self._stop_in_parallel() if self.children else None

@@ -120,7 +120,7 @@ class Supervisor(Shell):
 
         def prepare() -> restart.Plan:
             self._check_new(spec)
-            self.children[spec.id] = Entry(spec)
+            self.children[spec.id] = Entry(spec, self)
             return (restart.Start(spec.id, "request"),)
 
         def answer() -> Process | None:
