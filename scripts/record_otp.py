@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = Path(__file__).with_suffix(".erl")
-RECORDINGS = Path(__file__).parents[1] / "tests" / "unit" / "supervision" / "recordings" / "otp.json"
+RECORDINGS = (
+    Path(__file__).parents[1] / "tests" / "unit" / "supervision" / "recordings" / "otp.json"
+)
 
 _ATOMS = re.compile(r"[a-z][a-z_]*")
 
@@ -32,16 +34,23 @@ def available() -> bool:
 
 def record(scenarios: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Play all scenarios side by side in one Erlang and return them with `events`, `otp`, `erts` and the hash."""
-    lines = [f"{{{number}, {_tree(one['tree'])}, {_script(one['script'])}}}.\n" for number, one in enumerate(scenarios)]
+    lines = [
+        f"{{{number}, {_tree(one['tree'])}, {_script(one['script'])}}}.\n"
+        for number, one in enumerate(scenarios)
+    ]
     with tempfile.TemporaryDirectory() as place:
         compiled = ["erl", "+S", "1", "-noshell", "-eval", _COMPILE, "-extra", str(SCRIPT), place]
         subprocess.run(compiled, check=True, capture_output=True, timeout=120)
         command = ["erl", "+S", "1", "-noshell", "-pa", place, "-s", "record_otp", "main"]
-        done = subprocess.run(command, input="".join(lines), check=True, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            command, input="".join(lines), check=True, capture_output=True, text=True, timeout=600
+        )
     version, *played = [json.loads(line) for line in done.stdout.splitlines()]
     events = {one["key"]: one["events"] for one in played}
     if len(events) != len(scenarios):
-        raise RuntimeError(f"expected {len(scenarios)} results, got {len(events)}: {done.stdout[-500:]} {done.stderr}")
+        raise RuntimeError(
+            f"expected {len(scenarios)} results, got {len(events)}: {done.stdout[-500:]} {done.stderr}"
+        )
     origin = {**version, "script_sha256": script_sha256()}
     return [{**one, **origin, "events": events[number]} for number, one in enumerate(scenarios)]
 
@@ -54,7 +63,12 @@ _COMPILE = """
 
 
 def _tree(tree: dict[str, Any]) -> str:
-    names = {"strategy": "strategy", "max_restarts": "intensity", "max_seconds": "period", "auto_shutdown": None}
+    names = {
+        "strategy": "strategy",
+        "max_restarts": "intensity",
+        "max_seconds": "period",
+        "auto_shutdown": None,
+    }
     flags = {erlang or name: tree[name] for name, erlang in names.items() if name in tree}
     children = ", ".join(_child(child) for child in tree["children"])
     return f"#{{flags => {_map(flags)}, children => [{children}]}}"
@@ -62,7 +76,11 @@ def _tree(tree: dict[str, Any]) -> str:
 
 def _child(child: dict[str, Any]) -> str:
     parts = [f"id => {_text(child['id'])}"]
-    parts += [f"{name} => {_term(child[name])}" for name in ("restart", "shutdown", "significant") if name in child]
+    parts += [
+        f"{name} => {_term(child[name])}"
+        for name in ("restart", "shutdown", "significant")
+        if name in child
+    ]
     if "tree" in child:
         return f"#{{{', '.join([*parts, 'tree => ' + _tree(child['tree'])])}}}"
     behaviour = child.get("behaviour", "trap")
@@ -118,7 +136,10 @@ def _text(value: str) -> str:
 def main() -> int:
     """Record the table of scenarios beside this script anew."""
     if not available():
-        print("expected `erl` on the path, got none; install Erlang/OTP (erlang-base is enough)", file=sys.stderr)
+        print(
+            "expected `erl` on the path, got none; install Erlang/OTP (erlang-base is enough)",
+            file=sys.stderr,
+        )
         return 2
     sys.path.insert(0, str(Path(__file__).parent))
     from record_otp_scenarios import table  # noqa: PLC0415

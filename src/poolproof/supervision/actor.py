@@ -37,7 +37,9 @@ class MailboxFullError(PoolproofError):
     """The actor has more unhandled messages than its limit; this one was not accepted."""
 
     def __init__(self, process: Process, limit: int) -> None:
-        super().__init__(f"expected fewer than {limit} unhandled messages at {process!r}, got {limit}; slow down")
+        super().__init__(
+            f"expected fewer than {limit} unhandled messages at {process!r}, got {limit}; slow down"
+        )
         self.process, self.limit = process, limit
 
 
@@ -67,9 +69,20 @@ class _ParentExit(NamedTuple):
 class ActorProcess(CoroutineProcess):
     """A running actor; made by a supervisor from `actor(...)`, or by `spawn_actor`."""
 
-    __slots__ = ("_behaviour", "_limit", "_mailbox", "_suspended", "_tracer", "_traps", "_waiter", "up")
+    __slots__ = (
+        "_behaviour",
+        "_limit",
+        "_mailbox",
+        "_suspended",
+        "_tracer",
+        "_traps",
+        "_waiter",
+        "up",
+    )
 
-    def __init__(self, make: Callable[[], Any], loop: asyncio.AbstractEventLoop, limit: int) -> None:
+    def __init__(
+        self, make: Callable[[], Any], loop: asyncio.AbstractEventLoop, limit: int
+    ) -> None:
         self._mailbox: deque[Any] = deque()
         self._limit = limit
         self._behaviour: Any = None
@@ -172,7 +185,9 @@ class ActorProcess(CoroutineProcess):
     def _next(self) -> Any:
         if not self._suspended:
             return self._mailbox.popleft() if self._mailbox else None
-        message = next((one for one in self._mailbox if isinstance(one, _System | _ParentExit)), None)
+        message = next(
+            (one for one in self._mailbox if isinstance(one, _System | _ParentExit)), None
+        )
         if message is not None:
             self._mailbox.remove(message)
         return message
@@ -245,7 +260,9 @@ class ActorStarter:
 
     __slots__ = ("_args", "_limit", "_make", "_start_timeout")
 
-    def __init__(self, make: Callable[..., Any], args: tuple[Any, ...], *, start_timeout: float, limit: int) -> None:
+    def __init__(
+        self, make: Callable[..., Any], args: tuple[Any, ...], *, start_timeout: float, limit: int
+    ) -> None:
         self._make, self._args, self._start_timeout, self._limit = make, args, start_timeout, limit
 
     @property

@@ -7,7 +7,13 @@ from poolproof.supervision.process import Process
 from poolproof.supervision.reasons import ExitReason
 
 Refusal = Literal[
-    "not_found", "running", "restarting", "already_present", "already_started", "max_children", "simple_one_for_one"
+    "not_found",
+    "running",
+    "restarting",
+    "already_present",
+    "already_started",
+    "max_children",
+    "simple_one_for_one",
 ]
 
 _HINTS = {

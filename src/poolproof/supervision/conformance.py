@@ -46,7 +46,11 @@ _QUIET_ROUNDS: Final = 8
 
 
 def play(
-    scenario: Json, *, kind: Kind = "coroutine", clock: Clock = "fine", decide: Decide = restart.decide
+    scenario: Json,
+    *,
+    kind: Kind = "coroutine",
+    clock: Clock = "fine",
+    decide: Decide = restart.decide,
 ) -> list[Json]:
     """Return the events of one scenario, played in virtual time.
 
@@ -110,7 +114,9 @@ class _ScriptedStarter:
     def __init__(self, stage: "_Stage", child: Json) -> None:
         self._stage, self._child = stage, child
 
-    def start(self, parent: Parent, child_id: Hashable, /) -> Process | None | Awaitable[Process | None]:
+    def start(
+        self, parent: Parent, child_id: Hashable, /
+    ) -> Process | None | Awaitable[Process | None]:
         """Do what this start is to do."""
         stage, name = self._stage, str(child_id)
         number = stage.starts[name] = stage.starts.get(name, 0) + 1
@@ -129,7 +135,9 @@ class _ScriptedStarter:
 
     async def _slowly(self, parent: Parent, who: tuple[str, int], behaviour: Json) -> Process:
         told: asyncio.Future[str] = parent.loop.create_future()
-        starter = coroutine(functools.partial(self._stage.body, told, who, behaviour), announces=True)
+        starter = coroutine(
+            functools.partial(self._stage.body, told, who, behaviour), announces=True
+        )
         started = starter.start(parent, who[0])
         assert not isinstance(started, Process)
         process = await started
@@ -152,7 +160,14 @@ class _Stage:
     async def play(self, scenario: Json) -> list[Json]:
         above = ForeignProcess()
         spec = self._supervisor_spec(scenario["tree"])
-        root = Supervisor(spec, path=("root",), scope=Scope("root"), sink=self._note, parent=above, decide=self._decide)
+        root = Supervisor(
+            spec,
+            path=("root",),
+            scope=Scope("root"),
+            sink=self._note,
+            parent=above,
+            decide=self._decide,
+        )
         self.enter(root)
         try:
             booting = root.boot()
@@ -189,7 +204,9 @@ class _Stage:
         elif event.name == "down" and event.reason:
             self.events.append(["down", above, reason_text(event.reason)])
         elif event.name in _REPORTED and event.reason:
-            self.events.append(["report", above, _REPORTED[event.name], reason_text(event.reason), child])
+            self.events.append(
+                ["report", above, _REPORTED[event.name], reason_text(event.reason), child]
+            )
 
     async def body(
         self, told: "asyncio.Future[str]", who: tuple[str, int], behaviour: Json, up: Announcement
@@ -311,7 +328,9 @@ class _Stage:
     async def _answer(self, supervisor: Supervisor, step: Json) -> Json:
         match step:
             case ["which", _]:
-                return [[info.id, info.status] for info in await supervisor.which_children(timeout=None)]
+                return [
+                    [info.id, info.status] for info in await supervisor.which_children(timeout=None)
+                ]
             case ["count", _]:
                 return list(await supervisor.count_children(timeout=None))
             case ["terminate", _, name]:

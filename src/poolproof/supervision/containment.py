@@ -33,7 +33,9 @@ class Forge:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.token = uuid.uuid4().hex
-        self._work: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future[Any]]] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future[Any]]] = (
+            queue.SimpleQueue()
+        )
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._held = 0
@@ -46,7 +48,9 @@ class Forge:
         done: concurrent.futures.Future[T] = concurrent.futures.Future()
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="poolproof-forge", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="poolproof-forge", daemon=True
+                )
                 self._thread.start()
         self._work.put((work, done))
         return asyncio.wrap_future(done)
@@ -73,7 +77,7 @@ class Forge:
         inherited = os.environ.get(VARIABLE)
         tokens = [*([inherited] if inherited else []), self.token, token]
         try:
-            return subprocess.Popen(  # noqa: S603, PLW1509 (the caller's own command; the hook makes one system call)
+            return subprocess.Popen(  # noqa: S603 (the caller's own command; the hook makes one system call)
                 list(argv),
                 env={**environment, VARIABLE: ":".join(tokens)},
                 start_new_session=True,
@@ -94,7 +98,11 @@ class Forge:
         if self._guardian is None:
             command = [sys.executable, "-I", "-S", guardian.__file__, str(self.pid), self.token]
             self._guardian = subprocess.Popen(  # noqa: S603 (our own script)
-                command, cwd="/", start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+                command,
+                cwd="/",
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
             )
 
     def release(self) -> None:
@@ -127,7 +135,9 @@ def forge() -> Forge:
     """
     global _forge  # noqa: PLW0603 (one per interpreter is what it is)
     if not sys.platform.startswith("linux"):
-        raise UsageError(f"expected Linux for contained processes, got {sys.platform}; not available here")
+        raise UsageError(
+            f"expected Linux for contained processes, got {sys.platform}; not available here"
+        )
     if _forge is None or _forge.pid != os.getpid():
         _forge = Forge()
     return _forge

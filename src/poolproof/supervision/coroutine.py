@@ -6,7 +6,15 @@ from typing import Any, Final
 
 from poolproof.supervision.overriding import override
 from poolproof.supervision.process import Parent, Process
-from poolproof.supervision.reasons import KILL, KILLED, NORMAL, ExitReason, ExitWith, error, reason_of
+from poolproof.supervision.reasons import (
+    KILL,
+    KILLED,
+    NORMAL,
+    ExitReason,
+    ExitWith,
+    error,
+    reason_of,
+)
 
 _CLOSE_ATTEMPTS: Final = 100
 
@@ -23,7 +31,9 @@ class CoroutineProcess(Process):
 
     __slots__ = ("_requested", "loop", "task")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__()
         self.loop = loop
         self._requested: ExitReason | None = None
@@ -99,7 +109,9 @@ class CoroutineStarter:
 
     __slots__ = ("_announces", "_args", "_body", "_start_timeout")
 
-    def __init__(self, body: Body, args: tuple[Any, ...], *, announces: bool, start_timeout: float) -> None:
+    def __init__(
+        self, body: Body, args: tuple[Any, ...], *, announces: bool, start_timeout: float
+    ) -> None:
         self._body, self._args = body, args
         self._announces, self._start_timeout = announces, start_timeout
 
@@ -143,7 +155,9 @@ class ExitedEarlyError(ExitWith):
     """A child ended before it was up, for `reason`."""
 
 
-def coroutine(body: Body, *args: Any, announces: bool = False, start_timeout: float = 60.0) -> CoroutineStarter:
+def coroutine(
+    body: Body, *args: Any, announces: bool = False, start_timeout: float = 60.0
+) -> CoroutineStarter:
     """Return a starter for `body(*args)`.
 
     Args:

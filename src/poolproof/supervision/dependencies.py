@@ -22,7 +22,9 @@ def start_order(children: Sequence[ChildSpec]) -> tuple[ChildSpec, ...]:
     return tuple(ordered.values())
 
 
-def _append(child: ChildSpec, by_id: Mapping[Hashable, ChildSpec], ordered: dict[Hashable, ChildSpec]) -> None:
+def _append(
+    child: ChildSpec, by_id: Mapping[Hashable, ChildSpec], ordered: dict[Hashable, ChildSpec]
+) -> None:
     waiting = [child]
     while waiting:
         last = waiting[-1]
@@ -41,7 +43,11 @@ def dependency_problems(by_id: Mapping[Hashable, ChildSpec], where: str) -> Iter
             if name not in by_id:
                 unknown = True
                 known = ", ".join(repr(other) for other in by_id if other != child.id) or "none"
-                yield Problem(where=f"{where}[{child.id!r}].requires", expected=f"siblings ({known})", got=repr(name))
+                yield Problem(
+                    where=f"{where}[{child.id!r}].requires",
+                    expected=f"siblings ({known})",
+                    got=repr(name),
+                )
     cycle = None if unknown else _cycle(by_id)
     if cycle:
         got = " -> ".join(repr(name) for name in cycle)
@@ -67,7 +73,9 @@ def _cycle(by_id: Mapping[Hashable, ChildSpec]) -> list[Hashable] | None:
     return None
 
 
-def check_children(children: Sequence[ChildSpec], auto_shutdown: AutoShutdown, where: str) -> Iterator[Problem]:
+def check_children(
+    children: Sequence[ChildSpec], auto_shutdown: AutoShutdown, where: str
+) -> Iterator[Problem]:
     """Yield everything that is wrong with a list of children, each by itself and with each other."""
     by_id: dict[Hashable, ChildSpec] = {}
     for number, child in enumerate(children):
@@ -79,10 +87,14 @@ def check_children(children: Sequence[ChildSpec], auto_shutdown: AutoShutdown, w
         try:
             known = child.id in by_id
         except TypeError:
-            yield Problem(where=f"{where}[{number}].id", expected="something hashable", got=repr(child.id))
+            yield Problem(
+                where=f"{where}[{number}].id", expected="something hashable", got=repr(child.id)
+            )
             continue
         if known:
-            yield Problem(where=f"{where}[{number}].id", expected="an id used once", got=f"{child.id!r} again")
+            yield Problem(
+                where=f"{where}[{number}].id", expected="an id used once", got=f"{child.id!r} again"
+            )
         by_id[child.id] = child
     if any(child.requires for child in by_id.values()):
         yield from dependency_problems(by_id, where)

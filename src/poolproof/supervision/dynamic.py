@@ -13,7 +13,15 @@ from poolproof.supervision.process import Parent, Process
 from poolproof.supervision.reasons import SHUTDOWN, ExitReason
 from poolproof.supervision.registry import Scope
 from poolproof.supervision.shell import Decide, Entry, Shell
-from poolproof.supervision.spec import ChildSpec, ChildType, Policy, Problem, SpecError, is_count, policy_problems
+from poolproof.supervision.spec import (
+    ChildSpec,
+    ChildType,
+    Policy,
+    Problem,
+    SpecError,
+    is_count,
+    policy_problems,
+)
 from poolproof.supervision.supervisor import (
     CALL_SECONDS,
     ChildInfo,
@@ -42,18 +50,34 @@ class DynamicSupervisorSpec(Policy):
         """Return everything that is wrong in this specification."""
         found = list(policy_problems(self, where))
         if self.strategy != "one_for_one":
-            found.append(Problem(where=f"{where}.strategy", expected="one_for_one", got=repr(self.strategy)))
+            found.append(
+                Problem(where=f"{where}.strategy", expected="one_for_one", got=repr(self.strategy))
+            )
         if self.auto_shutdown != "never":
-            found.append(Problem(where=f"{where}.auto_shutdown", expected="never", got=repr(self.auto_shutdown)))
+            found.append(
+                Problem(
+                    where=f"{where}.auto_shutdown", expected="never", got=repr(self.auto_shutdown)
+                )
+            )
         if self.max_children is not None and not is_count(self.max_children):
-            found.append(Problem(where=f"{where}.max_children", expected="an int >= 0", got=repr(self.max_children)))
+            found.append(
+                Problem(
+                    where=f"{where}.max_children",
+                    expected="an int >= 0",
+                    got=repr(self.max_children),
+                )
+            )
         return found
 
-    def start(self, parent: Parent, child_id: Hashable, /) -> "DynamicSupervisor | Awaitable[DynamicSupervisor]":
+    def start(
+        self, parent: Parent, child_id: Hashable, /
+    ) -> "DynamicSupervisor | Awaitable[DynamicSupervisor]":
         """Start the supervisor as a child of another."""
         path = (*parent.path, str(child_id))
         above = parent if isinstance(parent, Process) else None
-        return booted(DynamicSupervisor(self, path=path, scope=parent.scope, sink=parent.sink, parent=above))
+        return booted(
+            DynamicSupervisor(self, path=path, scope=parent.scope, sink=parent.sink, parent=above)
+        )
 
 
 class DynamicSupervisor(Shell):
@@ -71,11 +95,15 @@ class DynamicSupervisor(Shell):
         parent: Process | None = None,
         decide: Decide = restart.decide,
     ) -> None:
-        super().__init__(spec, (), path=path, scope=scope, sink=sink, parent=parent, dynamic=True, decide=decide)
+        super().__init__(
+            spec, (), path=path, scope=scope, sink=sink, parent=parent, dynamic=True, decide=decide
+        )
         self._max_children = spec.max_children
         self._numbers = itertools.count(1)
 
-    async def start_child(self, spec: ChildSpec, *, timeout: float | None = CALL_SECONDS) -> Process | None:  # noqa: ASYNC109
+    async def start_child(
+        self, spec: ChildSpec, *, timeout: float | None = CALL_SECONDS
+    ) -> Process | None:
         """Start one more child; its id is for people only, and may be used again and again.
 
         Raises:
@@ -98,9 +126,13 @@ class DynamicSupervisor(Shell):
             entry = self.children.get(number[0])
             return None if entry is None else entry.process
 
-        return await ask(self, prepare, answer, timeout, failed=lambda: self.children.pop(number[0]))
+        return await ask(
+            self, prepare, answer, timeout, failed=lambda: self.children.pop(number[0])
+        )
 
-    async def terminate_child(self, process: Process, *, timeout: float | None = CALL_SECONDS) -> None:  # noqa: ASYNC109
+    async def terminate_child(
+        self, process: Process, *, timeout: float | None = CALL_SECONDS
+    ) -> None:
         """Stop a child and forget it.
 
         Raises:
@@ -117,7 +149,11 @@ class DynamicSupervisor(Shell):
         if not isinstance(process, Process):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RefusedError("simple_one_for_one", process)
         entry = process.ticket
-        if not isinstance(entry, Entry) or entry.supervisor is not self or entry.process is not process:
+        if (
+            not isinstance(entry, Entry)
+            or entry.supervisor is not self
+            or entry.process is not process
+        ):
             raise RefusedError("not_found", process)
         return entry.key
 
@@ -137,7 +173,9 @@ class DynamicSupervisor(Shell):
         """
         raise RefusedError("simple_one_for_one", child)
 
-    async def get_childspec(self, process: Process, *, timeout: float | None = CALL_SECONDS) -> ChildSpec:  # noqa: ASYNC109
+    async def get_childspec(
+        self, process: Process, *, timeout: float | None = CALL_SECONDS
+    ) -> ChildSpec:
         """Return the specification of a child, by its process.
 
         Raises:
@@ -162,7 +200,9 @@ class DynamicSupervisor(Shell):
         """Count the children."""
         return await ask(self, nothing, lambda: count(self.children.values()), timeout)
 
-    async def stop(self, reason: ExitReason = SHUTDOWN, *, timeout: float | None = CALL_SECONDS) -> None:  # noqa: ASYNC109
+    async def stop(
+        self, reason: ExitReason = SHUTDOWN, *, timeout: float | None = CALL_SECONDS
+    ) -> None:
         """Stop all children at once, then the supervisor.
 
         Raises:
@@ -189,4 +229,3 @@ async def start_dynamic_supervisor(
     supervisor = DynamicSupervisor(spec, path=(name,), scope=scope or Scope(name), sink=sink)
     started = booted(supervisor)
     return started if isinstance(started, DynamicSupervisor) else await started
-

@@ -112,7 +112,9 @@ def history_event(event: TreeEvent, *, scope: str = "") -> Event:
     if event.reason is not None:
         data["reason"] = event.reason.kind
     data["loop_ns"] = event.t_ns
-    detail = None if event.reason is None or event.reason.detail is None else str(event.reason)[:500]
+    detail = (
+        None if event.reason is None or event.reason.detail is None else str(event.reason)[:500]
+    )
     return Event(t=time.monotonic_ns(), kind="tree", pid=os.getpid(), message=detail, data=data)
 
 

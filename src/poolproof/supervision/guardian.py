@@ -22,7 +22,9 @@ def tokens_of(pid: int) -> list[str]:
     except OSError:
         return []
     start = VARIABLE.encode() + b"="
-    return next((field[len(start) :].decode().split(":") for field in fields if field.startswith(start)), [])
+    return next(
+        (field[len(start) :].decode().split(":") for field in fields if field.startswith(start)), []
+    )
 
 
 def carriers(token: str) -> list[int]:

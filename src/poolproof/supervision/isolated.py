@@ -7,7 +7,12 @@ from poolproof.supervision.events import Sink
 from poolproof.supervision.reasons import ExitReason
 from poolproof.supervision.registry import Name, Registry, Scope
 from poolproof.supervision.spec import ChildSpec, Strategy
-from poolproof.supervision.supervisor import CALL_SECONDS, Supervisor, SupervisorSpec, start_supervisor
+from poolproof.supervision.supervisor import (
+    CALL_SECONDS,
+    Supervisor,
+    SupervisorSpec,
+    start_supervisor,
+)
 
 
 class IsolatedSupervisor:
@@ -47,7 +52,10 @@ class IsolatedSupervisor:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.stop()
 
@@ -82,7 +90,10 @@ async def start_isolated_supervisor(
     """
     registry = registry or Registry(Scope(label))
     spec = SupervisorSpec(
-        strategy=strategy, max_restarts=max_restarts, max_seconds=max_seconds, children=tuple(children)
+        strategy=strategy,
+        max_restarts=max_restarts,
+        max_seconds=max_seconds,
+        children=tuple(children),
     )
     supervisor = await start_supervisor(spec, name=label, scope=registry.scope, sink=sink)
     return IsolatedSupervisor(supervisor, registry)

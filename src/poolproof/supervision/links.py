@@ -76,7 +76,9 @@ class Monitor:
     @property
     def down(self) -> Down | None:
         """What the monitor has said, or None."""
-        return self._future.result() if self._future.done() and not self._future.cancelled() else None
+        return (
+            self._future.result() if self._future.done() and not self._future.cancelled() else None
+        )
 
     def cancel(self) -> None:
         """Stop watching; whoever awaits the monitor is cancelled."""
@@ -87,5 +89,3 @@ class Monitor:
 def monitor(target: Process) -> Monitor:
     """Watch `target`; a process that has ended before gives `noproc` at once."""
     return Monitor(target)
-
-

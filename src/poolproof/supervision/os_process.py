@@ -11,7 +11,7 @@ from typing import Any, Final
 from poolproof.supervision.containment import Forge, forge
 from poolproof.supervision.overriding import override
 from poolproof.supervision.process import Parent, Process
-from poolproof.supervision.reasons import KILLED, NORMAL, SHUTDOWN, ExitReason, error
+from poolproof.supervision.reasons import KILLED, NORMAL, ExitReason, error
 
 _ENDED_AS_TOLD: Final = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
@@ -77,7 +77,9 @@ class OsProcessStarter:
 
     __slots__ = ("_argv", "_environment", "_options")
 
-    def __init__(self, argv: Sequence[str], environment: Mapping[str, str] | None, options: dict[str, Any]) -> None:
+    def __init__(
+        self, argv: Sequence[str], environment: Mapping[str, str] | None, options: dict[str, Any]
+    ) -> None:
         self._argv, self._environment, self._options = tuple(argv), environment, options
 
     @property
@@ -133,5 +135,11 @@ def os_process(
         stderr: where its errors go.
         pass_fds: descriptors that it inherits.
     """
-    options = {"cwd": cwd, "stdin": stdin, "stdout": stdout, "stderr": stderr, "pass_fds": tuple(pass_fds)}
+    options = {
+        "cwd": cwd,
+        "stdin": stdin,
+        "stdout": stdout,
+        "stderr": stderr,
+        "pass_fds": tuple(pass_fds),
+    }
     return OsProcessStarter(argv, env, options)

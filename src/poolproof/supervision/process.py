@@ -52,7 +52,9 @@ class Parent(Owner, Protocol):
 class Starter(Protocol):
     """The one child protocol: something that can start a process, again and again."""
 
-    def start(self, parent: Parent, child_id: Hashable, /) -> "Process | None | Awaitable[Process | None]":
+    def start(
+        self, parent: Parent, child_id: Hashable, /
+    ) -> "Process | None | Awaitable[Process | None]":
         """Start a process and return it once it is up; None is OTP's `ignore`; any exception is a failed start."""
         ...
 
@@ -113,7 +115,9 @@ class Process:
 
     def system(self, request: "SystemRequest") -> "asyncio.Future[Any]":
         """Serve one of the `sys` requests; only actors and supervisors do."""
-        raise TypeError(f"expected an actor or a supervisor, got {self!r}, which serves no system messages")
+        raise TypeError(
+            f"expected an actor or a supervisor, got {self!r}, which serves no system messages"
+        )
 
     def finish(self, reason: ExitReason) -> None:
         """Note the end, free the names, then tell monitors, links and the owner, each once."""

@@ -45,7 +45,9 @@ class AlreadyRegisteredError(PoolproofError):
     """The name is taken; `process` is its holder (OTP's `already_started`)."""
 
     def __init__(self, name: Name, process: Process) -> None:
-        super().__init__(f"expected {name} to be free, got {process!r} as its holder; names are unique here")
+        super().__init__(
+            f"expected {name} to be free, got {process!r} as its holder; names are unique here"
+        )
         self.name, self.process = name, process
 
 
@@ -53,7 +55,9 @@ class ForeignNameError(PoolproofError):
     """The name belongs to another scope than the registry's."""
 
     def __init__(self, name: Name, scope: Scope) -> None:
-        super().__init__(f"expected a name of scope {scope}, got {name}; make it with this registry's `scope.name()`")
+        super().__init__(
+            f"expected a name of scope {scope}, got {name}; make it with this registry's `scope.name()`"
+        )
         self.name, self.scope = name, scope
 
 

@@ -168,7 +168,19 @@ class Finish(NamedTuple):
     reason: ExitReason
 
 
-Step = Start | Terminate | TerminateAll | Drop | Forget | Park | Again | Later | Count | Report | Finish
+Step = (
+    Start
+    | Terminate
+    | TerminateAll
+    | Drop
+    | Forget
+    | Park
+    | Again
+    | Later
+    | Count
+    | Report
+    | Finish
+)
 Plan = tuple[Step, ...]
 
 INTENSITY_REACHED: Final = ExitReason("error", "reached_max_restart_intensity")
@@ -231,7 +243,11 @@ def _group_restart(situation: Situation, name: Hashable) -> Iterator[Step]:
     yield Drop(name)
     yield from (Terminate(member) for member in reversed(members) if member != name)
     children = situation.children
-    yield from (Start(member, "restart") for member in members if children[member].spec.restart != "temporary")
+    yield from (
+        Start(member, "restart")
+        for member in members
+        if children[member].spec.restart != "temporary"
+    )
 
 
 def _group(situation: Situation, name: Hashable) -> Sequence[Hashable]:
@@ -260,7 +276,11 @@ def _ends_the_supervisor(situation: Situation, child: Child) -> bool:
     if mode == "any_significant":
         return True
     others: Collection[Child] = situation.children.values()
-    return not any(other.spec.significant and other.status != "stopped" for other in others if other is not child)
+    return not any(
+        other.spec.significant and other.status != "stopped"
+        for other in others
+        if other is not child
+    )
 
 
 def _ending(situation: Situation, reason: ExitReason) -> Iterator[Step]:

@@ -7,18 +7,25 @@ waited for: so a restart costs no switch, and a hundred thousand children cost o
 import asyncio
 import contextlib
 import gc
-import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from poolproof.supervision import restart
-from poolproof.supervision.answers import GoneError, RefusedError, StartError
+from poolproof.supervision.answers import GoneError, StartError
 from poolproof.supervision.coroutine import CoroutineProcess
 from poolproof.supervision.events import EventName, Sink, TreeEvent, offender
 from poolproof.supervision.overriding import override
 from poolproof.supervision.process import Process, SystemRequest
-from poolproof.supervision.reasons import KILL, KILLED, NOPROC, NORMAL, SHUTDOWN, ExitReason, error, reason_of
+from poolproof.supervision.reasons import (
+    KILL,
+    KILLED,
+    NOPROC,
+    SHUTDOWN,
+    ExitReason,
+    error,
+    reason_of,
+)
 from poolproof.supervision.registry import Scope
 from poolproof.supervision.spec import DEFAULT_SHUTDOWN_SECONDS, ChildSpec, Policy
 
@@ -122,7 +129,13 @@ class Shell(Process):
     ) -> None:
         super().__init__()
         self.loop = asyncio.get_running_loop()
-        self.policy, self.path, self.scope, self.sink, self.parent = policy, path, scope, sink, parent
+        self.policy, self.path, self.scope, self.sink, self.parent = (
+            policy,
+            path,
+            scope,
+            sink,
+            parent,
+        )
         self.dynamic = dynamic
         self.suspended = False
         self.children: dict[Hashable, Entry] = {spec.id: Entry(spec, self) for spec in specs}
@@ -202,7 +215,9 @@ class Shell(Process):
         elif kind is _ParentExit:
             self._plan(restart.Stopped(message.reason))
         else:
-            self.emit("unexpected_message", reason=ExitReason("normal", repr(message.message)[:300]))
+            self.emit(
+                "unexpected_message", reason=ExitReason("normal", repr(message.message)[:300])
+            )
 
     def _now_ns(self) -> int:
         return round(self.loop.time() * _NS)
@@ -297,7 +312,9 @@ class Shell(Process):
         self._started(entry, step, process)
         return None
 
-    async def _start_slowly(self, entry: Entry, step: restart.Start, process: Awaitable[Process | None]) -> None:
+    async def _start_slowly(
+        self, entry: Entry, step: restart.Start, process: Awaitable[Process | None]
+    ) -> None:
         try:
             started = await process
         except Exception as exception:  # noqa: BLE001 (as in `_start`)
@@ -353,7 +370,9 @@ class Shell(Process):
             return None
         return self._wait_for_end(entry, process, ended)
 
-    async def _wait_for_end(self, entry: Entry, process: Process, ended: "asyncio.Future[ExitReason]") -> None:
+    async def _wait_for_end(
+        self, entry: Entry, process: Process, ended: "asyncio.Future[ExitReason]"
+    ) -> None:
         patience = None if entry.spec.shutdown == "brutal_kill" else entry.spec.patience
         try:
             async with asyncio.timeout(patience):
@@ -376,7 +395,9 @@ class Shell(Process):
 
     async def _stop_in_parallel(self) -> None:
         """Tell all at once, with one timer for each distinct patience."""
-        entries = [entry for entry in self.children.values() if entry.status == "running" and entry.process]
+        entries = [
+            entry for entry in self.children.values() if entry.status == "running" and entry.process
+        ]
         ends: list[asyncio.Future[ExitReason]] = []
         by_patience: dict[float, list[Entry]] = {}
         for entry in entries:
@@ -394,7 +415,9 @@ class Shell(Process):
             process.exit(KILL if brutal else SHUTDOWN, self)
             if not brutal and entry.spec.patience is not None:
                 by_patience.setdefault(entry.spec.patience, []).append(entry)
-        timers = [self.loop.call_later(wait, self._overrun, late) for wait, late in by_patience.items()]
+        timers = [
+            self.loop.call_later(wait, self._overrun, late) for wait, late in by_patience.items()
+        ]
         reasons = [await end for end in ends]
         for timer in timers:
             timer.cancel()
@@ -479,15 +502,21 @@ class Shell(Process):
             process.exit(reason, self)
             if process.alive and entry.spec.type == "worker":
                 patience = entry.spec.patience
-                self.loop.call_later(DEFAULT_SHUTDOWN_SECONDS if patience is None else patience, process.exit, KILL)
+                self.loop.call_later(
+                    DEFAULT_SHUTDOWN_SECONDS if patience is None else patience, process.exit, KILL
+                )
 
     @override
     def system(self, request: SystemRequest) -> "asyncio.Future[Any]":
         """Serve `state` (the rows of the table), `suspend` and `resume`, also while suspended."""
         answered: asyncio.Future[Any] = self.loop.create_future()
-        serve = {"state": self._rows, "suspend": self._suspend, "resume": self._resume}.get(request.name)
+        serve = {"state": self._rows, "suspend": self._suspend, "resume": self._resume}.get(
+            request.name
+        )
         if serve is None:
-            raise TypeError(f"expected state, suspend or resume for a supervisor, got {request.name}")
+            raise TypeError(
+                f"expected state, suspend or resume for a supervisor, got {request.name}"
+            )
         self.ask(Request(lambda: (), serve, answered, urgent=True))
         return answered
 
@@ -500,7 +529,9 @@ class Shell(Process):
     def _resume(self) -> None:
         self.suspended = False
 
-    def emit(self, name: EventName, entry: Entry | None = None, reason: ExitReason | None = None) -> None:
+    def emit(
+        self, name: EventName, entry: Entry | None = None, reason: ExitReason | None = None
+    ) -> None:
         """Tell the sink, if there is one."""
         if self.sink is None:
             return
@@ -542,5 +573,3 @@ def _collector_paused(wanted: bool) -> Iterator[None]:
     finally:
         if paused:
             gc.enable()
-
-

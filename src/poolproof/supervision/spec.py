@@ -123,11 +123,17 @@ def policy_problems(policy: Policy, where: str) -> Iterator[Problem]:
     """Yield everything that is wrong with `policy`."""
     for field, choices in _CHOICES.items():
         if (got := getattr(policy, field)) not in choices:
-            yield Problem(where=f"{where}.{field}", expected=f"one of {', '.join(choices)}", got=repr(got))
+            yield Problem(
+                where=f"{where}.{field}", expected=f"one of {', '.join(choices)}", got=repr(got)
+            )
     if not is_count(policy.max_restarts):
-        yield Problem(where=f"{where}.max_restarts", expected="an int >= 0", got=repr(policy.max_restarts))
+        yield Problem(
+            where=f"{where}.max_restarts", expected="an int >= 0", got=repr(policy.max_restarts)
+        )
     if not _is_number(policy.max_seconds) or policy.max_seconds <= 0:
-        yield Problem(where=f"{where}.max_seconds", expected="seconds > 0", got=repr(policy.max_seconds))
+        yield Problem(
+            where=f"{where}.max_seconds", expected="seconds > 0", got=repr(policy.max_seconds)
+        )
     if policy.backoff is not None:
         yield from _backoff_problems(policy.backoff, f"{where}.backoff")
 
@@ -136,7 +142,9 @@ def _backoff_problems(backoff: Backoff, where: str) -> Iterator[Problem]:
     for field, least in (("initial", 0.0), ("maximum", 0.0), ("factor", 1.0)):
         got = getattr(backoff, field)
         if not _is_number(got) or got < least:
-            yield Problem(where=f"{where}.{field}", expected=f"a number >= {least:g}", got=repr(got))
+            yield Problem(
+                where=f"{where}.{field}", expected=f"a number >= {least:g}", got=repr(got)
+            )
 
 
 def child_problems(spec: ChildSpec, auto_shutdown: AutoShutdown, where: str) -> Iterator[Problem]:
@@ -145,27 +153,43 @@ def child_problems(spec: ChildSpec, auto_shutdown: AutoShutdown, where: str) -> 
         expected = "a coroutine function, a SupervisorSpec or another starter"
         yield Problem(where=f"{where}.start", expected=expected, got=repr(spec.start))
     if spec.restart not in _RESTARTS:
-        yield Problem(where=f"{where}.restart", expected=f"one of {', '.join(_RESTARTS)}", got=repr(spec.restart))
+        yield Problem(
+            where=f"{where}.restart",
+            expected=f"one of {', '.join(_RESTARTS)}",
+            got=repr(spec.restart),
+        )
     if not _is_shutdown(spec.shutdown):
         expected = "seconds >= 0, 'brutal_kill', 'infinity' or None"
         yield Problem(where=f"{where}.shutdown", expected=expected, got=repr(spec.shutdown))
     type_of_start = getattr(spec.start, "child_type", spec.type)
     if spec.type not in ("worker", "supervisor"):
-        yield Problem(where=f"{where}.type", expected="'worker' or 'supervisor'", got=repr(spec.type))
+        yield Problem(
+            where=f"{where}.type", expected="'worker' or 'supervisor'", got=repr(spec.type)
+        )
     elif spec.type != type_of_start:
-        yield Problem(where=f"{where}.type", expected=f"{type_of_start!r}, as its start says", got=repr(spec.type))
+        yield Problem(
+            where=f"{where}.type",
+            expected=f"{type_of_start!r}, as its start says",
+            got=repr(spec.type),
+        )
     if spec.significant is not False:
         yield from _significant_problems(spec, auto_shutdown, where)
 
 
-def _significant_problems(spec: ChildSpec, auto_shutdown: AutoShutdown, where: str) -> Iterator[Problem]:
+def _significant_problems(
+    spec: ChildSpec, auto_shutdown: AutoShutdown, where: str
+) -> Iterator[Problem]:
     where = f"{where}.significant"
     if spec.significant is not True:
         yield Problem(where=where, expected="True or False", got=repr(spec.significant))
     if spec.restart == "permanent":
-        yield Problem(where=where, expected="False for a permanent child", got=repr(spec.significant))
+        yield Problem(
+            where=where, expected="False for a permanent child", got=repr(spec.significant)
+        )
     if auto_shutdown == "never":
-        yield Problem(where=where, expected="False while auto_shutdown is 'never'", got=repr(spec.significant))
+        yield Problem(
+            where=where, expected="False while auto_shutdown is 'never'", got=repr(spec.significant)
+        )
 
 
 def _is_startable(start: object) -> bool:

@@ -15,7 +15,14 @@ from poolproof.supervision.reasons import KILL, SHUTDOWN, ExitReason
 from poolproof.supervision.registry import Scope
 from poolproof.supervision.restart import Status, request_answer
 from poolproof.supervision.shell import Decide, Entry, Request, Shell
-from poolproof.supervision.spec import ChildSpec, ChildType, Policy, Problem, SpecError, policy_problems
+from poolproof.supervision.spec import (
+    ChildSpec,
+    ChildType,
+    Policy,
+    Problem,
+    SpecError,
+    policy_problems,
+)
 
 CALL_SECONDS = 60.0
 
@@ -45,7 +52,9 @@ class SupervisorSpec(Policy):
     """A supervisor and its children, as data; it is also the starter of such a supervisor.
 
     Example:
-        >>> tree = SupervisorSpec(strategy="rest_for_one", children=[ChildSpec(id="a", start=worker)])
+        >>> tree = SupervisorSpec(
+        ...     strategy="rest_for_one", children=[ChildSpec(id="a", start=worker)]
+        ... )
         >>> async with running(tree) as supervisor:
         ...     await supervisor.which_children()
     """
@@ -68,7 +77,9 @@ class SupervisorSpec(Policy):
         path = (*parent.path, str(child_id))
         above = parent if isinstance(parent, Process) else None
         decide = getattr(parent, "decide", restart.decide)
-        supervisor = Supervisor(self, path=path, scope=parent.scope, sink=parent.sink, parent=above, decide=decide)
+        supervisor = Supervisor(
+            self, path=path, scope=parent.scope, sink=parent.sink, parent=above, decide=decide
+        )
         return booted(supervisor)
 
 
@@ -107,9 +118,13 @@ class Supervisor(Shell):
         decide: Decide = restart.decide,
     ) -> None:
         specs = start_order(spec.children)
-        super().__init__(spec, specs, path=path, scope=scope, sink=sink, parent=parent, decide=decide)
+        super().__init__(
+            spec, specs, path=path, scope=scope, sink=sink, parent=parent, decide=decide
+        )
 
-    async def start_child(self, spec: ChildSpec, *, timeout: float | None = CALL_SECONDS) -> Process | None:  # noqa: ASYNC109
+    async def start_child(
+        self, spec: ChildSpec, *, timeout: float | None = CALL_SECONDS
+    ) -> Process | None:
         """Add and start a child; return its process, or None if its start said `ignore`.
 
         Raises:
@@ -131,8 +146,14 @@ class Supervisor(Shell):
 
     def _check_new(self, spec: ChildSpec) -> None:
         # What it requires is here or it is not: with the siblings' own requirements the order is settled.
-        siblings = [replace(entry.spec, requires=()) for entry in self.children.values() if entry.spec.id in spec.requires]
-        if problems := list(check_children([*siblings, spec], self.policy.auto_shutdown, "start_child")):
+        siblings = [
+            replace(entry.spec, requires=())
+            for entry in self.children.values()
+            if entry.spec.id in spec.requires
+        ]
+        if problems := list(
+            check_children([*siblings, spec], self.policy.auto_shutdown, "start_child")
+        ):
             raise SpecError(problems)
         old = self.children.get(spec.id)
         if old is not None and old.status == "running":
@@ -140,7 +161,9 @@ class Supervisor(Shell):
         if old is not None:
             raise RefusedError("already_present", spec.id)
 
-    async def terminate_child(self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS) -> None:  # noqa: ASYNC109
+    async def terminate_child(
+        self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS
+    ) -> None:
         """Stop a child; its specification stays, unless it is temporary. A pending restart is cancelled.
 
         Raises:
@@ -154,7 +177,9 @@ class Supervisor(Shell):
 
         await ask(self, prepare, lambda: None, timeout)
 
-    async def restart_child(self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS) -> Process | None:  # noqa: ASYNC109
+    async def restart_child(
+        self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS
+    ) -> Process | None:
         """Start a child that is stopped; return its process, or None if its start said `ignore`.
 
         Raises:
@@ -168,7 +193,9 @@ class Supervisor(Shell):
 
         return await ask(self, prepare, lambda: self.children[child_id].process, timeout)
 
-    async def delete_child(self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS) -> None:  # noqa: ASYNC109
+    async def delete_child(
+        self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS
+    ) -> None:
         """Drop the specification of a child that is stopped.
 
         Raises:
@@ -186,7 +213,9 @@ class Supervisor(Shell):
         if refusal is not None:
             raise RefusedError(refusal, child_id)
 
-    async def get_childspec(self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS) -> ChildSpec:  # noqa: ASYNC109
+    async def get_childspec(
+        self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS
+    ) -> ChildSpec:
         """Return the specification of a child, by its id or its process.
 
         Raises:
@@ -205,13 +234,20 @@ class Supervisor(Shell):
 
     async def which_children(self, *, timeout: float | None = CALL_SECONDS) -> list[ChildInfo]:  # noqa: ASYNC109
         """Return all children, the last started first."""
-        return await ask(self, nothing, lambda: [_info(entry) for entry in reversed(self.children.values())], timeout)
+        return await ask(
+            self,
+            nothing,
+            lambda: [_info(entry) for entry in reversed(self.children.values())],
+            timeout,
+        )
 
     async def count_children(self, *, timeout: float | None = CALL_SECONDS) -> Counts:  # noqa: ASYNC109
         """Count specifications and living processes."""
         return await ask(self, nothing, lambda: count(self.children.values()), timeout)
 
-    async def stop(self, reason: ExitReason = SHUTDOWN, *, timeout: float | None = CALL_SECONDS) -> None:  # noqa: ASYNC109
+    async def stop(
+        self, reason: ExitReason = SHUTDOWN, *, timeout: float | None = CALL_SECONDS
+    ) -> None:
         """Stop all children in reverse order, then the supervisor, with `reason`; one that has ended stays so.
 
         Raises:
@@ -284,7 +320,9 @@ async def stop(shell: Shell, reason: ExitReason, timeout: float | None) -> None:
         # It is answered by its end: the failure of the request itself is nobody's news.
         answered.add_done_callback(lambda done: done.cancelled() or done.exception())
         stopping = restart.Stopped(reason)
-        shell.ask(Request(lambda: shell.decide(shell, stopping), lambda: None, answered, urgent=True))
+        shell.ask(
+            Request(lambda: shell.decide(shell, stopping), lambda: None, answered, urgent=True)
+        )
     try:
         async with asyncio.timeout(timeout):
             await ended
@@ -315,7 +353,9 @@ async def start_supervisor(
     """
     if problems := spec.problems(name):
         raise SpecError(problems)
-    supervisor = Supervisor(spec, path=(name,), scope=scope or Scope(name), sink=sink, decide=decide)
+    supervisor = Supervisor(
+        spec, path=(name,), scope=scope or Scope(name), sink=sink, decide=decide
+    )
     return await _awaited(booted(supervisor))
 
 
@@ -325,7 +365,11 @@ async def _awaited(started: S | Awaitable[S]) -> S:
 
 @asynccontextmanager
 async def running(
-    spec: SupervisorSpec, *, name: str = "root", scope: Scope | None = None, sink: Sink | None = None
+    spec: SupervisorSpec,
+    *,
+    name: str = "root",
+    scope: Scope | None = None,
+    sink: Sink | None = None,
 ) -> AsyncIterator[Supervisor]:
     """Run a tree for the length of a block, and stop it at its end whatever happened."""
     supervisor = await start_supervisor(spec, name=name, scope=scope, sink=sink)
@@ -333,4 +377,3 @@ async def running(
         yield supervisor
     finally:
         await supervisor.stop()
-
