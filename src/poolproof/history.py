@@ -1,5 +1,7 @@
 """The append-only record of a trial: what was asked, what was answered, and what other witnesses saw."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -63,6 +65,11 @@ def decode_line(line: bytes) -> Event | None:
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
         return None
     return event if event.kind in KINDS else None
+
+
+def now(kind: str, **fields: Any) -> Event:
+    """Return an event of this process at this moment."""
+    return Event(t=time.monotonic_ns(), kind=kind, pid=os.getpid(), **fields)
 
 
 def read(path: Path) -> Iterator[Event]:

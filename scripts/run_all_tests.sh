@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs the unit, integration, chaos and performance tests, in this order.
+#
+#   scripts/run_all_tests.sh [PYTEST ARGUMENT...]      the arguments go to each of the four
+#
+# It stops at the first that fails. All but the last run under branch coverage, child processes included (what the last
+# measures would be the times of the coverage). Its figure is printed, its pages are in htmlcov, and less than the floor
+# in pyproject.toml is a failure. A failure keeps the runs, the logs and the coverage, and says where.
+#
+# Exit code: 0 all passed and enough is covered; 1 some tests failed, or too little is covered; else that of the script
+# that failed (its --help says more).
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/suite.sh"
+suite_help "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+# Short, and outside of the tree: sockets live below it, and their paths may have 107 characters.
+kept=$(mktemp -d "${TMPDIR:-/tmp}/poolproof-tests.XXXXXX")
+export POOLPROOF_RESULTS=$kept POOLPROOF_COVERAGE=yes COVERAGE_FILE=$kept/coverage PYTEST_DEBUG_TEMPROOT=$kept
+
+# shellcheck disable=SC2317  # called by the trap
+farewell() {
+  local status=$?
+  if ((status)); then
+    echo "all: failed with exit $status; runs, logs and coverage are kept in $kept" >&2
+  else
+    rm -rf "$kept"
+  fi
+}
+trap farewell EXIT
+
+# Prints the share that is covered, and fails if it is below the floor.
+cover() {
+  coverage combine --quiet "$kept" && coverage html --quiet --fail-under=0 && coverage report | tee -i "$kept/coverage.txt"
+}
+
+began=$EPOCHREALTIME
+for name in unit integration chaos performance; do
+  printf '\n=== %s\n' "scripts/run_${name}_tests.sh"
+  [[ $name != performance ]] || unset POOLPROOF_COVERAGE
+  "scripts/run_${name}_tests.sh" "$@" 2>&1 | tee -i "$kept/$name.log"
+done
+
+printf '\n=== coverage\n'
+status=0
+cover || status=1
+figure=$(coverage report --format=total --fail-under=0 --precision=1 || echo "no")
+python scripts/summary.py all "$kept"/{unit,integration,chaos,perf}.xml --exit "$status" --began "$began" \
+  --also "; $figure % covered (pages: htmlcov/index.html)"
+exit "$status"

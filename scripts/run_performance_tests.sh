@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs the performance tests: those in tests/perf with the marker `perf` (or its alias `performance`).
+#
+#   scripts/run_performance_tests.sh [PYTEST ARGUMENT...]      for example -k start, -s
+#
+# Exit code, as pytest's: 0 all passed; 1 some failed; 2 some could not be read; 3, 4 pytest or the environment could not
+# be started as asked; 5 no tests, so nothing was proven, and it is no pass; 130, 143 interrupted.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/suite.sh"
+suite_help "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+suite perf "$@"

@@ -1,0 +1,67 @@
+"""Keep a process tree together, and end all of it, by identity and never by name. Linux only."""
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+# From <linux/prctl.h>.
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+def _prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def become_subreaper() -> None:
+    """Make this process the parent of every orphan below it; raise OSError where the kernel cannot."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Arrange a SIGKILL for this process when `parent` dies, and exit at once if it has already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def children(pid: int) -> Iterator[int]:
+    """Yield the direct children of `pid`, of all its threads; nothing if it is gone."""
+    with suppress(OSError):
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError), open(f"/proc/{pid}/task/{tid}/children", "rb") as file:
+                yield from map(int, file.read().split())
+
+
+def descendants(pid: int) -> list[int]:
+    """Return everything below `pid`, parents before their children, `pid` itself excluded."""
+    found = list(children(pid))
+    for child in found:  # grows while it is walked
+        found.extend(children(child))
+    return found
+
+
+def end_all_below(pid: int) -> None:
+    """Kill and, where they are ours, reap all descendants of `pid` until none is left.
+
+    New ones cannot outrun it: a killed process forks no more, and what it had forked is found in the next round.
+    """
+    while below := descendants(pid):
+        for child in below:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        reap()
+
+
+def reap() -> list[tuple[int, int]]:
+    """Collect every dead child of this process without blocking; return their (pid, wait status)."""
+    found: list[tuple[int, int]] = []
+    with suppress(ChildProcessError):
+        while (dead := os.waitpid(-1, os.WNOHANG))[0]:
+            found.append(dead)
+    return found

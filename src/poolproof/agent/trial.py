@@ -1,0 +1,330 @@
+"""The owner of the pool in one trial: it builds the pool, obeys the controller, and journals what its callers see."""
+
+import gc
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn, cast
+
+from poolproof.adapters.asyncio import AsyncioPool
+from poolproof.adapters.base import Adapter
+from poolproof.agent import containment, journal, points, target, work
+
+TRIAL_VARIABLE = "POOLPROOF_TRIAL"
+AGAIN_SECONDS = 1.0
+STALL_SECONDS = 0.05
+
+
+def bury(directory: str, owner: int) -> None:
+    """Reap, as the trial's root, whatever ends up here, and journal it; return when nothing is left."""
+    journal.open_at(f"{directory}/history.jsonl")
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            journal.write("death", data={"child": pid, "status": status, "orphan": pid != owner})
+
+
+def main(directory: str, request: dict[str, Any], factory: target.Factory) -> NoReturn:
+    """Run one trial to the end of its commands; never return."""
+    _settle_in(directory)
+    try:
+        Owner(directory, request, factory).run()
+    except BaseException as error:  # noqa: BLE001 - whatever the target lets loose on its owner is evidence
+        journal.write(
+            "note",
+            error=type(error).__name__,
+            message=f"the owner's main thread ended: {error}"[:500],
+        )
+        os._exit(1)
+    os._exit(0)
+
+
+def _settle_in(directory: str) -> None:
+    os.environ[TRIAL_VARIABLE] = directory
+    os.environ["TMPDIR"] = f"{directory}/tmp"
+    tempfile.tempdir = None
+    with open(f"{directory}/output.log", "ab") as log, open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    journal.open_at(f"{directory}/history.jsonl")
+
+
+class Owner:
+    """The pool under trial, its jobs' handles, and one thread for each caller who waits."""
+
+    adapter: Adapter
+    declared: target.Declared
+
+    def __init__(self, directory: str, request: dict[str, Any], factory: target.Factory) -> None:
+        self.directory = directory
+        self.request = request
+        self.factory = factory
+        self.handles: dict[int, Any] = {}
+        self.specs: dict[int, work.Spec] = {}
+        self.outcomes: dict[int, tuple[str, str]] = {}
+        self.before = set(sys.modules)
+        self.commands = os.open(f"{directory}/commands", os.O_RDONLY | os.O_CLOEXEC)
+        self.lines = open(self.commands, "rb", closefd=False)  # noqa: SIM115 - for as long as the process lives
+        self.verbs: dict[str, Callable[..., None]] = {
+            "submit": self.submit,
+            "cancel": self.cancel,
+            "handover": self.handover,
+            "probe": self.probe,
+            "sample": self.sample,
+        }
+
+    def run(self) -> None:
+        """Obey commands until told to leave, or until the controller is gone; each `start` is a life of the pool."""
+        points.arm_owner(self.directory)
+        while (command := self._next())["do"] != "exit":
+            if command["do"] == "start":
+                self.live()
+            else:
+                self._obey(command)
+
+    def _next(self) -> dict[str, Any]:
+        line = self.lines.readline()
+        return json.loads(line) if line else {"do": "exit"}
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        verb = command.pop("do")
+        self.verbs[verb](**command)
+
+    def live(self) -> None:
+        """Build the pool where it must live, use it until told to stop it, and journal how that began and ended."""
+        self.handles.clear()
+        self.outcomes.clear()
+        began = threading.Event()
+        ended: list[dict[str, Any]] = []
+
+        def script(adapter: Adapter, pool: object) -> None:
+            self.adapter = adapter
+            self.declared = target.declared(self.factory, pool)
+            adapter.start()
+            journal.write(
+                "ok", op="start", data=self._describe(pool) if self.request["describe"] else {}
+            )
+            began.set()
+            while (command := self._next())["do"] not in ("stop", "exit"):
+                self._obey(command)
+            if command["do"] == "stop":
+                ended.append(self._stop())
+
+        journal.write("invoke", op="start")
+        try:
+            target.host(
+                self.factory, self.request["workers"], script, adapter=self.request["adapter"]
+            )
+        except BaseException as error:  # noqa: BLE001 - a target may raise anything
+            fields = {"error": type(error).__name__, "message": str(error)[:2000]}
+            journal.write("fail", op="stop" if began.is_set() else "start", **fields)
+        else:
+            outcome = ended[0] if ended else {"kind": "ok"}
+            del self.adapter, self.declared
+            self.handles.clear()
+            journal.write(outcome.pop("kind"), op="stop", **outcome)
+
+    def _describe(self, pool: object) -> dict[str, Any]:
+        own = self.request["own"] or points.infer_own(pool)
+        return {
+            "adapter": self.adapter.name,
+            "style": self.adapter.job_style,
+            "offers": sorted(self.adapter.offers),
+            "own": list(own),
+            "own_paths": points.own_paths(own),
+            "modules": sorted(set(sys.modules) - self.before),
+            "jobs": len(self.declared.jobs),
+            "promises": dict(self.declared.promises),
+            "contract": dict(self.declared.contract),
+        }
+
+    def _stop(self) -> dict[str, Any]:
+        """Ask every caller's handle once more, then shut the pool down as its users would."""
+        again = threading.Thread(target=self._ask_again, name="poolproof-again", daemon=True)
+        again.start()
+        again.join(AGAIN_SECONDS)
+        journal.write("invoke", op="stop")
+        try:
+            self.adapter.stop()
+        except BaseException as error:  # noqa: BLE001 - a target may raise anything
+            return {"kind": "fail", "error": type(error).__name__, "message": str(error)[:500]}
+        return {"kind": "ok"}
+
+    def submit(self, jobs: list[dict[str, Any]]) -> None:
+        """Hand jobs over to the pool; each accepted one gets a thread of its own that waits for it."""
+        for spec in jobs:
+            self._submit({**spec, "journal": f"{self.directory}/history.jsonl"})
+
+    def _submit(self, spec: work.Spec) -> None:
+        number = spec["job"]
+        self.specs[number] = spec
+        journal.write(
+            "invoke", op="submit", job=number, role=spec.pop("role"), data={"body": spec["body"]}
+        )
+        try:
+            handle = self._hand_over(spec)
+        except BaseException as error:  # noqa: BLE001 - a target may raise anything
+            journal.write(
+                "info",
+                op="submit",
+                job=number,
+                error=type(error).__name__,
+                message=str(error)[:500],
+            )
+            return
+        journal.write("ok", op="submit", job=number)
+        self.handles[number] = handle
+        threading.Thread(
+            target=self._wait, args=(number,), name=f"poolproof-wait-{number}", daemon=True
+        ).start()
+
+    def _hand_over(self, spec: work.Spec) -> Any:
+        if spec["body"] == "own":
+            return self.adapter.submit(*self._own_job(spec).arguments)
+        function = work.run_coroutine if spec.get("style") == "coroutine" else work.run
+        if spec["body"] == "callback":
+
+            def callback(_outcome: object) -> NoReturn:
+                work.witness(spec, "callback")
+                raise RuntimeError(f"job {spec['job']}: its callback raises, on purpose")
+
+            return self.adapter.submit_with_callback(callback, function, {**spec, "body": "echo"})
+        if make := work.ARGUMENTS.get(spec["body"]):
+            return self.adapter.submit(function, spec, make(spec))
+        return self.adapter.submit(function, spec)
+
+    def _own_job(self, spec: work.Spec) -> target.OwnJob:
+        return self.declared.jobs[spec["job"] % len(self.declared.jobs)]
+
+    def _wait(self, number: int) -> None:
+        kind, fields = self._outcome(number)
+        self.outcomes[number] = (kind, fields.get("error") or str(fields["data"]["match"]))
+        journal.write(kind, op="job", job=number, **fields)
+
+    def _outcome(self, number: int) -> tuple[str, dict[str, Any]]:
+        try:
+            answer = self.adapter.wait(self.handles[number])
+        except BaseException as error:  # noqa: BLE001 - a job may end in anything
+            return "fail", {"error": type(error).__name__, "message": str(error)[:500]}
+        return "ok", {"data": {"match": self._matches(number, answer), "value": repr(answer)[:80]}}
+
+    def _matches(self, number: int, answer: object) -> bool:
+        spec = self.specs[number]
+        if spec["body"] == "own":
+            return bool(answer == self._own_job(spec).expected)
+        return work.matches(spec, answer)
+
+    def cancel(self, jobs: list[int]) -> None:
+        """Ask the pool to cancel these jobs."""
+        for number in jobs:
+            if number not in self.handles:
+                continue
+            journal.write("invoke", op="cancel", job=number)
+            try:
+                cancelled = bool(self.adapter.cancel(self.handles[number]))
+            except BaseException as error:  # noqa: BLE001 - a target may raise anything
+                journal.write(
+                    "fail",
+                    op="cancel",
+                    job=number,
+                    error=type(error).__name__,
+                    message=str(error)[:500],
+                )
+            else:
+                journal.write("ok", op="cancel", job=number, data={"cancelled": cancelled})
+
+    def handover(self, gate: str, job: int, turns: int | None) -> None:
+        """Let a running job end, and cancel a waiting one `turns` turns later, or in the same turn after a stall."""
+        journal.write("invoke", op="cancel", job=job)
+        handle = self.handles[job]
+        loop = cast(AsyncioPool, self.adapter)
+        if turns is None:
+            began = time.monotonic()
+            loop.stall(STALL_SECONDS)
+            opened = loop.on_loop(lambda: work.open_loop_gate(gate))
+            cancelled = loop.on_loop(handle.task.cancel)
+            opened.result()
+            stood_ms = (time.monotonic() - began) * 1000
+            journal.write("effect", job=job, data={"effect": "stalled", "ms": stood_ms})
+            answer = bool(cancelled.result())
+        else:
+            answer = loop.cancel_after_turns(handle, turns, lambda: work.open_loop_gate(gate))
+            journal.write("effect", job=job, data={"effect": "cancelled-at-turn", "turns": turns})
+        journal.write("ok", op="cancel", job=job, data={"cancelled": answer})
+
+    def probe(self, size: int, files: int) -> None:
+        """Try what a limit should forbid, as any code of the owner might, and journal the refusal."""
+        opened: list[int] = []
+        try:
+            bytearray(size)
+            opened += [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(files)]
+        except (MemoryError, OSError) as error:
+            journal.write(
+                "effect",
+                error=type(error).__name__,
+                message=str(error)[:200],
+                data={"effect": "refused"},
+            )
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+
+    def sample(self, label: str) -> None:
+        """Journal what this process holds when garbage is gone, and what has been started below it."""
+        gc.collect()
+        journal.write("sample", data={"label": label, **self._holdings()})
+
+    def _holdings(self) -> dict[str, Any]:
+        return {
+            "fds": _descriptors({self.commands, journal.descriptor()}),
+            "threads": sorted(
+                t.name
+                for t in threading.enumerate()
+                if not t.name.startswith(("poolproof", "Main"))
+            ),
+            "processes": _processes(),
+            "shm": sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else [],
+            "files": sorted(
+                os.path.join(where, name)
+                for where, _, names in os.walk(f"{self.directory}/tmp")
+                for name in names
+            ),
+        }
+
+    def _ask_again(self) -> None:
+        for number, first in list(self.outcomes.items()):
+            kind, fields = self._outcome(number)
+            if (kind, fields.get("error") or str(fields["data"]["match"])) != first:
+                journal.write(kind, op="job", job=number, **fields)
+
+
+def _descriptors(own: set[int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if int(name) not in own:
+                where = os.readlink(f"/proc/self/fd/{name}")
+                kind = where.partition(":[")[0]
+                found[kind] = found.get(kind, 0) + 1
+    return found
+
+
+def _processes() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for pid in containment.descendants(os.getppid()):
+        with suppress(OSError):
+            if pid != os.getpid():
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    line = file.read().replace(b"\0", b" ").decode(errors="replace")
+                if line:  # a zombie has none, and is waited for by its own parent
+                    found.append({"pid": pid, "born": journal.born(pid), "cmdline": line[:200]})
+    return found

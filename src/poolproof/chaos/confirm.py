@@ -1,0 +1,113 @@
+"""From one sighting to a violation that can be shown: played again, cut to the least that still shows it, and saved."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from poolproof import plan as plans
+from poolproof.chaos.crashpoints import points_of
+from poolproof.chaos.result import Entry, PointEntry, ranges
+from poolproof.chaos.story import story
+from poolproof.chaos.trials import Trials
+from poolproof.checkers import Finding, Trial, judge
+from poolproof.plan import Plan
+
+REPEATS = 2
+NEEDED = 2
+"""How many sightings, the first included, make a violation; one alone is said to be `unknown`."""
+
+
+@dataclasses.dataclass(slots=True)
+class Violation:
+    """One broken promise: the fault, the first finding, its trial, and how often it was seen."""
+
+    fault: str
+    finding: Finding
+    trial: Trial
+    also: tuple[str, ...] = ()
+    hits: int = 0
+    trials: int = 0
+    points: list[PointEntry] = dataclasses.field(default_factory=list)
+    repeated: int = 0
+    seen_again: int = 0
+    plan_path: Path | None = None
+
+    def shows(self, trial: Trial) -> bool:
+        """Tell whether this trial shows the same violation: same invariant, same effect."""
+        return any(
+            finding.invariant == self.finding.invariant
+            and finding.verdict == self.finding.verdict
+            and finding.effect == self.finding.effect
+            for finding in judge(trial, trial.reference)
+        )
+
+    def entry(self) -> Entry:
+        """Return the row of the report."""
+        doubted = self.hits + self.seen_again < NEEDED and self.repeated > 0
+        replay = f"poolproof replay {self.plan_path}" if self.plan_path else None
+        return Entry(
+            invariant=self.finding.invariant,
+            verdict="unknown" if doubted else self.finding.verdict,
+            fault=self.fault,
+            effect=self.finding.effect,
+            reason=f"seen once, and not again in {self.repeated} repeats" if doubted else self.finding.reason,
+            evidence=self.finding.evidence,
+            crash_points=ranges(self.points) if self.points else (),
+            hits=self.hits + self.seen_again,
+            trials=self.trials + self.repeated,
+            also=self.also,
+            story=story(self.trial),
+            plan=str(self.plan_path) if self.plan_path else None,
+            replay=replay,
+        )
+
+
+async def confirm(violation: Violation, trials: Trials, directory: Path) -> None:
+    """Cut the violation's plan, play what is left again, and save it in `directory`.
+
+    The plan that is saved showed the violation itself; if nothing smaller does, it is the one that was found.
+    """
+    for smaller in _smaller(violation.trial.plan):
+        if trials.slots.remaining() <= 0:
+            break
+        trial = await _again(trials, smaller, violation.trial)
+        if violation.shows(trial):
+            _count(violation, seen=True)
+            violation.trial = trial
+            violation.finding = next(
+                f
+                for f in judge(trial, trial.reference)
+                if f.invariant == violation.finding.invariant and f.effect == violation.finding.effect
+            )
+            break
+    while violation.repeated < REPEATS and trials.slots.remaining() > 0:
+        trial = await _again(trials, violation.trial.plan, violation.trial)
+        _count(violation, seen=violation.shows(trial))
+    directory.mkdir(exist_ok=True)
+    violation.plan_path = directory / f"{_slug(violation)}.json"
+    plans.save(violation.trial.plan, violation.plan_path)
+
+
+def _count(violation: Violation, *, seen: bool) -> None:
+    violation.repeated += 1
+    violation.seen_again += seen
+
+
+async def _again(trials: Trials, plan: Plan, first: Trial) -> Trial:
+    async with trials.slots.opening:
+        return await trials.play(plan, reference=first.reference, points=points_of(plan))
+
+
+def _smaller(plan: Plan) -> Iterator[Plan]:
+    """Yield the plans that are worth trying instead, the smallest first; warm-up stays, it proves the steady state."""
+    replace = msgspec.structs.replace
+    least = replace(plan, jobs=1, bystanders=0, fresh=1, warmup=min(plan.warmup, 1))
+    yield from (smaller for smaller in (least, replace(least, jobs=plan.jobs, fresh=plan.fresh)) if smaller != plan)
+
+
+def _slug(violation: Violation) -> str:
+    words = f"{violation.finding.invariant} {violation.fault} {violation.finding.effect}"
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:80]

@@ -1,0 +1,122 @@
+"""The sweep of crash points: record once which lines of the pool's own code its workers pass, then die at each."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from poolproof.chaos.result import Ending, PointEntry
+from poolproof.chaos.trials import Profile, Trials
+from poolproof.checkers import PointClass, Trial, classify
+from poolproof.plan import Plan, Point
+
+Effect = Literal["kill", "raise", "hang"]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A line of the pool's own code that a worker passed: its path, its path for people, its number, its function."""
+
+    path: str
+    file: str
+    line: int
+    function: str
+
+
+async def record(trials: Trials, plan: Plan, own_paths: Sequence[str]) -> tuple[Place, ...]:
+    """Play the plan unharmed and return the places that its workers passed, in the order of their first pass.
+
+    Lines of modules and of class bodies are left out: they run once, when a worker imports them.
+    """
+    trial = await trials.play(plan, points={"mode": "record", "own": list(own_paths)})
+    found: dict[tuple[str, int], Place] = {}
+    for event in trial.events:
+        if event.kind == "point" and not event.data.get("body"):
+            path, line = str(event.data["file"]), int(event.data["line"])
+            place = Place(path, _short(path, own_paths), line, str(event.data.get("name", "")))
+            found.setdefault((path, line), place)
+    return tuple(found.values())
+
+
+def _short(path: str, own_paths: Iterable[str]) -> str:
+    """Return the path from the package on: `multiprocessing/pool.py`."""
+    for own in own_paths:
+        if path == own:
+            return os.path.basename(path)
+        if path.startswith(own):
+            return os.path.join(os.path.basename(own.rstrip(os.sep)), os.path.relpath(path, own))
+    return os.path.basename(path)
+
+
+async def sweep(
+    trials: Trials,
+    plan: Plan,
+    places: Sequence[Place],
+    effects: Sequence[Effect],
+    stepped: Callable[[], None],
+) -> dict[PointEntry, Trial | None]:
+    """Play one trial for each place and effect, and return how each ended; None where time ran out before."""
+    wanted = [(place, effect) for effect in effects for place in places]
+    places_left = asyncio.Semaphore(trials.slots.most)
+
+    async def one(place: Place, effect: Effect) -> tuple[PointEntry, Trial | None]:
+        async with places_left:
+            entry, trial = await strike(trials, plan, place, effect)
+        stepped()
+        return entry, trial
+
+    return dict(await asyncio.gather(*(one(place, effect) for place, effect in wanted)))
+
+
+async def strike(trials: Trials, plan: Plan, place: Place, effect: Effect) -> tuple[PointEntry, Trial | None]:
+    """Play the plan with a worker struck at this place; return how that ended."""
+    if trials.slots.remaining() <= 0:
+        return entry_of(place, effect, "not_tried", reason="no time left"), None
+    struck = msgspec.structs.replace(plan, point=Point(file=place.path, line=place.line, effect=effect))
+    trial = await trials.play(struck, reference=_reference(trials), points=points_of(struck))
+    return judged(place, effect, classify(trial, trial.reference)), trial
+
+
+def points_of(plan: Plan) -> dict[str, object] | None:
+    """Return what the workers of a trial of this plan are told."""
+    if plan.point is None:
+        return None
+    point = plan.point
+    return {"mode": "strike", "own": [], "file": point.file, "line": point.line, "effect": point.effect}
+
+
+def judged(place: Place, effect: Effect, found: PointClass) -> PointEntry:
+    """Return the entry of a place whose trial was classified; what could not be judged was, in effect, not tried."""
+    if found.name == "unknown":
+        return entry_of(place, effect, "not_tried", reason="not judged before time ran out, or without a receipt")
+    return entry_of(place, effect, found.name, effects=found.effects, seconds=found.seconds)
+
+
+def entry_of(
+    place: Place,
+    effect: str,
+    ending: Ending,
+    *,
+    effects: tuple[str, ...] = (),
+    seconds: float | None = None,
+    reason: str = "",
+) -> PointEntry:
+    """Return the entry of a place in the table."""
+    return PointEntry(
+        file=place.file,
+        line=place.line,
+        function=place.function,
+        effect=effect,
+        ending=ending,
+        effects=effects,
+        seconds=seconds,
+        reason=reason,
+    )
+
+
+def _reference(trials: Trials) -> Trial | None:
+    profile: Profile | None = trials.profile
+    return profile.reference if profile else None
+
+

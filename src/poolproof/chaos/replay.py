@@ -1,0 +1,83 @@
+"""A saved plan, played again in a new host, from the file alone."""
+
+import asyncio
+import math
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from poolproof.chaos.crashpoints import points_of
+from poolproof.chaos.story import story
+from poolproof.chaos.trials import PARKED, Trials, slots
+from poolproof.checkers import Trial, combine, judge
+from poolproof.host import Host
+from poolproof.plan import Plan
+
+SECONDS_A_TRIAL = 60.0
+Z_95 = 1.959964
+
+
+class Steps(Protocol):
+    """Who is told how far a replay has come."""
+
+    def phase(self, name: str, total: int) -> None: ...
+    def step(self) -> None: ...
+
+
+class Replayed(msgspec.Struct, kw_only=True):
+    """What became of a plan that was played `times` times."""
+
+    times: int
+    broken: int = 0
+    unknown: int = 0
+    why_unknown: str = ""
+    hits: dict[str, int] = {}
+    story: tuple[str, ...] = ()
+
+    def interval(self, hits: int) -> tuple[float, float]:
+        """Return the 95 % Wilson score interval of `hits` of `times` (E. B. Wilson, 1927)."""
+        share, n = hits / self.times, self.times
+        middle = share + Z_95**2 / (2 * n)
+        spread = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n * n))
+        scale = 1 + Z_95**2 / n
+        return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+async def replay(plan: Plan, times: int, directory: Path, run: str, steps: Steps) -> Replayed:
+    """Play the plan and judge it as often as asked for.
+
+    Raises:
+        TargetError: the target is not to be found or started here.
+    """
+    found = Replayed(times=times)
+    async with Host(plan.target, run=run, directory=directory) as host:
+        (directory / "trials").mkdir()
+        trials = Trials(host, directory / "trials", slots(SECONDS_A_TRIAL * times))
+        reference = msgspec.structs.replace(plan, faults=(), point=None, lives=1)
+        steps.phase("replay", times + 1)
+        profile = await trials.profiled(reference)
+        steps.step()
+        at_once = asyncio.Semaphore(PARKED)
+
+        async def once() -> None:
+            async with at_once:
+                baseline = None if plan.lives > 1 else profile.reference
+                _count(found, await trials.play(plan, reference=baseline, points=points_of(plan)))
+            steps.step()
+
+        await asyncio.gather(*(once() for _ in range(times)))
+    return found
+
+
+def _count(found: Replayed, trial: Trial) -> None:
+    findings = judge(trial, trial.reference)
+    broken = dict.fromkeys(f.invariant for f in findings if f.verdict in ("invalid", "by contract"))
+    for invariant in broken:
+        found.hits[invariant] = found.hits.get(invariant, 0) + 1
+    if broken:
+        found.broken += 1
+        found.story = found.story or story(trial)
+    elif combine(f.verdict for f in findings) == "unknown":
+        found.unknown += 1
+        found.why_unknown = next(f.reason for f in findings if f.verdict == "unknown")

@@ -1,0 +1,172 @@
+"""Every trial of one check: where it runs, what is known of the target by then, and how it is judged."""
+
+import dataclasses
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from poolproof.chaos import scenario
+from poolproof.chaos.rig import Slots
+from poolproof.checkers import Trial, judge
+from poolproof.errors import TargetError
+from poolproof.history import Event
+from poolproof.host import Host
+from poolproof.plan import Plan, Target
+
+RUNNING: Final = 4
+PARKED: Final = 96
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What the reference trial has shown of the target.
+
+    Attributes:
+        facts: what the faults ask for in `needs`.
+        style: which functions it takes as jobs: plain, coroutine, or `own` for its module's own.
+        own: the modules that count as its own code.
+        own_paths: where they lie.
+        adapter: the family that it was recognised as.
+        reference: the trial itself.
+    """
+
+    facts: frozenset[str]
+    style: str
+    own: tuple[str, ...]
+    own_paths: tuple[str, ...]
+    adapter: str
+    reference: Trial
+
+
+class Trials:
+    """Plays plans against one target, each in a directory of its own below `directory`."""
+
+    def __init__(self, host: Host, directory: Path, slots: Slots) -> None:
+        self.host = host
+        self.directory = directory
+        self.slots = slots
+        self.profile: Profile | None = None
+        self.played = 0
+
+    async def play(
+        self, plan: Plan, *, reference: Trial | None = None, points: dict[str, Any] | None = None
+    ) -> Trial:
+        """Play the plan once and return the trial; `points` is what its workers record, or where they are struck."""
+        self.played += 1
+        directory = self.directory / f"{self.played:04d}"
+        scenario.write_points(directory, points)
+        style = self.profile.style if self.profile else "auto"
+
+        def clean(events: tuple[Event, ...]) -> bool:
+            return not left_behind(plan, events, reference)
+
+        if self.host.threads == 1:
+            events = await scenario.play(self.host, plan, directory, self.slots, style=style, clean=clean)
+        else:  # a process with threads must not be forked: each trial gets an interpreter of its own
+            async with self.host.another() as host:
+                events = await scenario.play(host, plan, directory, self.slots, style=style, clean=clean)
+        return Trial(plan, events, reference)
+
+    async def profiled(self, plan: Plan) -> Profile:
+        """Play the reference trial, in which nothing is broken, and learn from it what the target is.
+
+        Raises:
+            TargetError: the pool did not start, or answered not one job.
+        """
+        for style in ("auto", "plain", "coroutine"):
+            self.profile = _guess(style) if style != "auto" else None
+            trial = await self.play(plan)
+            asked, told = trial.start
+            if told is None or told.kind == "fail":
+                raise TargetError(_why_not_started(plan.target, told, _last_output(self.directory)))
+            if any(event.op == "job" and event.kind == "ok" and event.data.get("match") for event in trial.events):
+                break
+            if trial.judgement is not None:
+                break
+        else:
+            raise TargetError(_why_no_answer(plan.target, trial))
+        self.profile = _profile(trial)
+        await self.host.preload(list(told.data.get("modules", ())))
+        return self.profile
+
+
+def left_behind(plan: Plan, events: tuple[Event, ...], reference: Trial | None) -> bool:
+    """Tell whether the last sample shows something left; asked again, with patience, before it counts."""
+    return any(
+        finding.invariant == "leak" and finding.effect for finding in judge(Trial(plan, events, reference))
+    )
+
+
+def _guess(style: str) -> Profile:
+    nothing = Trial(Plan(target=Target(name="", cwd="", python="")), ())
+    return Profile(facts=frozenset(), style=style, own=(), own_paths=(), adapter="", reference=nothing)
+
+
+def _profile(trial: Trial) -> Profile:
+    told = trial.start[1]
+    assert told is not None
+    data = told.data
+    style = next((e.data["style"] for e in trial.events if e.kind == "phase" and "style" in e.data), "plain")
+    return Profile(
+        facts=_facts(trial, data, style),
+        style=style,
+        own=tuple(data["own"]),
+        own_paths=tuple(data["own_paths"]),
+        adapter=data["adapter"],
+        reference=trial,
+    )
+
+
+def _facts(trial: Trial, data: dict[str, Any], style: str) -> frozenset[str]:
+    owner = told.pid if (told := trial.start[1]) else 0
+    runners = {event.pid for event in trial.events if event.kind == "started"}
+    workers = next((e.data["workers"] for e in trial.events if e.kind == "phase" and "workers" in e.data), [])
+    processes = bool(runners - {owner}) or (not runners and bool(workers))
+    on_loop = "loop" in data["offers"] and runners == {owner}
+    found = {
+        "processes": processes,
+        "workers-known": bool(workers),
+        "threads-or-processes": not on_loop,
+        "any-job": style != "own",
+        "cancel": "cancel" in data["offers"],
+        "callback": "callback" in data["offers"],
+        "loop": on_loop and style == "coroutine",
+        "unprivileged": os.geteuid() != 0,
+        "several-workers": trial.plan.target.workers > 1,
+    }
+    return frozenset(fact for fact, holds in found.items() if holds)
+
+
+def _why_not_started(target: Target, told: Event | None, output: str) -> str:
+    if told is None:
+        return (
+            f"expected {target.name} to start within {target.deadline:g} s, got no answer from its factory;"
+            f" give a longer --deadline if it is only slow{output}"
+        )
+    if told.error == "TargetProblem":
+        return str(told.message)
+    return f"expected {target.name} to start, got {told.error}: {told.message}{output}"
+
+
+def _why_no_answer(target: Target, trial: Trial) -> str:
+    errors = Counter(f"{e.error}: {e.message}" for e in trial.events if e.kind in ("fail", "info") and e.error)
+    most = errors.most_common(1)[0][0] if errors else "answers that were not the jobs' own"
+    return (
+        f"expected {target.name} to answer at least one plain job, got {most};"
+        " a pool that takes only jobs of its own kind needs `jobs` in its factory's module (docs/targets.md)"
+    )
+
+
+def _last_output(directory: Path) -> str:
+    logs: Sequence[Path] = sorted(directory.glob("*/output.log"))
+    text = logs[-1].read_text(errors="replace").strip() if logs else ""
+    return f"; its last output: {text.splitlines()[-1][:200]}" if text else ""
+
+
+def slots(seconds: float) -> Slots:
+    """Return the places for trials of a run that ends in so many seconds."""
+    return Slots(running=RUNNING, parked=PARKED, end=time.monotonic() + seconds)
+

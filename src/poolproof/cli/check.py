@@ -1,0 +1,150 @@
+"""`poolproof check TARGET`: break a worker pool on purpose and tell, replayably, which promise it broke."""
+
+import argparse
+import datetime
+import os
+import random
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from poolproof.chaos import accept
+from poolproof.chaos.check import Options, check
+from poolproof.chaos.result import Result
+from poolproof.checkers import Verdict, check_promises
+from poolproof.cli import session
+from poolproof.errors import UsageError
+from poolproof.faults import FAULTS, lookup
+from poolproof.plan import Target
+from poolproof.report import terminal
+
+EXIT: Final[Mapping[Verdict, int]] = {
+    "valid": 0,
+    "by contract": 0,
+    "invalid": 1,
+    "unknown": 3,
+    "not applicable": 3,
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command's parser."""
+    parser: argparse.ArgumentParser = commands.add_parser("check", help=__doc__.splitlines()[0], description=__doc__)
+    parser.set_defaults(run=run)
+    add = parser.add_argument
+    add("target", help="package.Name, package.module:factory, or path/to/file.py:factory")
+    add("--workers", type=int, default=2, help="how many workers the factory is asked for (default 2)")
+    add("--jobs", type=int, help="jobs in each phase of a trial (default: two for each worker)")
+    add("--faults", default="all", metavar="LIST", help="kinds separated by commas, `all` or `none`")
+    add("--crash-points", choices=("off", "kill", "all"), default="kill", help="what happens at each line")
+    add("--own", metavar="MODULES", help="modules, by commas, that count as the pool's own (default: inferred)")
+    add("--promise", action="append", default=[], metavar="P", help="at-most-once, retries=N, order=fifo, recovery=S")
+    add("--seed", type=int, help="the seed of the run (default: a new one, which is printed)")
+    add("--deadline", type=float, default=10.0, metavar="SECONDS", help="bound of one job and of the factory")
+    add("--time", type=float, default=120.0, metavar="SECONDS", help="bound of the whole run (default 120)")
+    add("--adapter", help="the family of the pool, or module:Class of your own (default: by its shape)")
+    add("--python", default=sys.executable, metavar="PATH", help="the interpreter that has the target")
+    add("--accept", type=Path, metavar="FILE", help="TOML file of known violations, with reason and expiry")
+    add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
+    add("--out", type=Path, metavar="DIR", help="where plans and histories go (default .poolproof/runs/RUN)")
+    add("--null", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the check, print its report, and return the exit code of its verdict."""
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
+    target = _target(arguments)
+    faults = _faults(arguments.faults)
+    acceptances = accept.load(arguments.accept, datetime.datetime.now().astimezone().date()) if arguments.accept else ()
+    if arguments.json:
+        session.writable(arguments.json.parent)
+    with session.leased() as lease:
+        out = session.writable(arguments.out or Path(".poolproof", "runs", lease.run))
+        print(f"seed {seed}   target {target.name}   run {lease.run}", flush=True)
+        options = Options(
+            target=target,
+            faults=faults,
+            crash_points=arguments.crash_points,
+            jobs=arguments.jobs,
+            seed=seed,
+            seconds=arguments.time,
+            directory=_fresh(out),
+            run=lease.run,
+            private=Path(lease.directory),
+            accept=acceptances,
+            null=arguments.null,
+        )
+        with session.progress() as progress:
+            result = session.run(check(options, progress))
+    _save(result, out, arguments.json)
+    terminal.show(result)
+    return EXIT[result.verdict]
+
+
+def _target(arguments: argparse.Namespace) -> Target:
+    _at_least("--workers", arguments.workers, 1)
+    _at_least("--jobs", arguments.jobs, 1)
+    _at_least("--deadline", arguments.deadline, 0.1)
+    _at_least("--time", arguments.time, 1)
+    cwd = Path.cwd()
+    name = arguments.target
+    file, colon, factory = name.rpartition(":")
+    if file.endswith(".py"):
+        name = f"{cwd / file}{colon}{factory}"
+    return Target(
+        name=name,
+        cwd=str(cwd),
+        python=_python(arguments.python),
+        adapter=arguments.adapter,
+        own=tuple(filter(None, (arguments.own or "").split(","))),
+        workers=arguments.workers,
+        deadline=arguments.deadline,
+        promises=check_promises(dict(_promise(text) for text in arguments.promise)),
+    )
+
+
+def _at_least(option: str, value: float | None, least: float) -> None:
+    if value is not None and not value >= least:
+        raise UsageError(f"expected {option} to be at least {least:g}, got {value:g}")
+
+
+def _python(path: str) -> str:
+    found = shutil.which(path)
+    if found is None:
+        raise UsageError(f"expected a Python interpreter for --python, got {path}, which cannot be run")
+    return os.path.abspath(found)
+
+
+def _promise(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        return name, True
+    try:
+        return name, msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return name, value
+
+
+def _faults(text: str) -> tuple[str, ...]:
+    if text == "none":
+        return ()
+    if text == "all":
+        return tuple(FAULTS)
+    return tuple(lookup(kind.strip()).kind for kind in text.split(",") if kind.strip())
+
+
+def _fresh(out: Path) -> Path:
+    for name in ("trials", "plans"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    return out
+
+
+def _save(result: Result, out: Path, json: Path | None) -> None:
+    data = msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+    (out / "result.json").write_bytes(data)
+    if json is not None:
+        json.write_bytes(data)

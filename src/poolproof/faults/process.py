@@ -1,0 +1,181 @@
+"""Faults that hit worker processes from outside, by signals."""
+
+import asyncio
+import math
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+from poolproof.faults.base import Fault, Inject, Scene, register
+from poolproof.isolation.containment import send_signal
+from poolproof.plan import FaultSpec
+from poolproof.watch import procfs
+from poolproof.watch.procfs import Identity
+
+PROCESSES = ("processes", "workers-known")
+BIRTH_SECONDS = 2.0
+SHARE = 0.6
+
+
+def busy(scene: Scene, _spec: FaultSpec) -> list[Identity]:
+    """Choose the worker that runs the first faulted job; any worker where the jobs are not ours and cannot tell."""
+    runners = (scene.runner(job) for job in scene.faulted)
+    return [runner for runner in runners if runner is not None][:1] or scene.workers()[:1]
+
+
+def idle(scene: Scene, spec: FaultSpec) -> list[Identity]:
+    """Choose the idle worker that the spec numbers, in the order of their pids: `idle:1`."""
+    index = int(spec.victim.partition(":")[2] or 0)
+    return scene.workers()[index : index + 1]
+
+
+def all_workers(scene: Scene, _spec: FaultSpec) -> list[Identity]:
+    """Choose every worker."""
+    return scene.workers()
+
+
+def most_workers(scene: Scene, _spec: FaultSpec) -> list[Identity]:
+    """Choose 60 % of the workers, rounded up."""
+    workers = scene.workers()
+    return workers[: math.ceil(SHARE * len(workers))]
+
+
+def send(number: int) -> Inject:
+    """Return an inject, or a heal, that sends one signal to each victim."""
+
+    def inject(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> None:
+        for victim in victims:
+            send_signal(victim, number)
+
+    return inject
+
+
+async def _kill_with_replacement(
+    scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]
+) -> None:
+    before = set(scene.workers())
+    for victim in victims:
+        send_signal(victim, signal.SIGKILL)
+    deadline = time.monotonic() + BIRTH_SECONDS
+    while time.monotonic() < deadline:
+        if born := [worker for worker in scene.workers() if worker not in before]:
+            send_signal(born[0], signal.SIGKILL)
+            return
+        await asyncio.sleep(0.0005)
+
+
+def gone(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
+    """Return the evidence of /proc that none of the victims lives any more."""
+    if not victims or any(procfs.alive(victim) for victim in victims):
+        return None
+    return "gone from /proc: " + _names(victims)
+
+
+def _gone_or_handled(scene: Scene, spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
+    """SIGTERM may be caught or ignored, and then the process need not die; the kernel says which."""
+    left = [victim for victim in victims if procfs.alive(victim)]
+    if not left:
+        return gone(scene, spec, victims)
+    if all(_handles(victim.pid, signal.SIGTERM) for victim in left):
+        return "delivered to a process that catches or ignores it: " + _names(left)
+    return None
+
+
+def _handles(pid: int, number: int) -> bool:
+    for line in procfs.read(f"/proc/{pid}/status").decode().splitlines():
+        name, _, mask = line.partition(":")
+        if name in ("SigIgn", "SigCgt") and int(mask, 16) >> (number - 1) & 1:
+            return True
+    return False
+
+
+def _frozen(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
+    if victims and all(procfs.state(victim.pid) == "T" for victim in victims):
+        return "state T in /proc: " + _names(victims)
+    return None
+
+
+def _running_again(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
+    if any(procfs.alive(victim) and procfs.state(victim.pid) == "T" for victim in victims):
+        return None
+    return "no longer in state T: " + _names(victims)
+
+
+def _names(victims: Sequence[Identity]) -> str:
+    return ", ".join(f"process {victim.pid} (born {victim.born})" for victim in victims)
+
+
+Chooser = Callable[[Scene, FaultSpec], list[Identity]]
+
+
+def _signal_fault(
+    kind: str, does: str, number: int, victims: Chooser, *, idle_worker: bool = False
+) -> None:
+    register(
+        Fault(
+            kind=kind,
+            does=does,
+            moment="idle" if idle_worker else "busy",
+            needs=PROCESSES,
+            variants=("idle:each",) if idle_worker else ("",),
+            victims=victims,
+            inject=send(number),
+            receipt=_gone_or_handled if number == signal.SIGTERM else gone,
+        )
+    )
+
+
+_signal_fault("kill-idle", "SIGKILL of an idle worker", signal.SIGKILL, idle, idle_worker=True)
+_signal_fault("kill-busy", "SIGKILL of a worker that runs a job", signal.SIGKILL, busy)
+_signal_fault(
+    "kill-60-percent", "SIGKILL of 60 % of the workers at once", signal.SIGKILL, most_workers
+)
+_signal_fault("kill-all", "SIGKILL of all workers at once", signal.SIGKILL, all_workers)
+_signal_fault("segv-busy", "SIGSEGV of a worker that runs a job", signal.SIGSEGV, busy)
+_signal_fault("term-idle", "SIGTERM to an idle worker", signal.SIGTERM, idle, idle_worker=True)
+_signal_fault("term-busy", "SIGTERM to a worker that runs a job", signal.SIGTERM, busy)
+
+register(
+    Fault(
+        kind="kill-starting",
+        does="SIGKILL of a busy worker, and of its replacement while that is being born",
+        moment="busy",
+        needs=PROCESSES,
+        victims=busy,
+        inject=_kill_with_replacement,
+        receipt=gone,
+    )
+)
+
+for _kind, _victims, _variants in (
+    ("freeze-idle", idle, ("idle:each",)),
+    ("freeze-busy", busy, ("",)),
+):
+    register(
+        Fault(
+            kind=_kind,
+            does=f"SIGSTOP of {'an idle worker' if _victims is idle else 'a worker that runs a job'}, SIGCONT later",
+            moment="frozen",
+            needs=(*PROCESSES, "several-workers"),
+            variants=_variants,
+            victims=_victims,
+            inject=send(signal.SIGSTOP),
+            receipt=_frozen,
+            heal=send(signal.SIGCONT),
+            healed=_running_again,
+        )
+    )
+
+register(
+    Fault(
+        kind="freeze-shutdown",
+        does="shutdown while a worker is stopped by SIGSTOP",
+        moment="stop",
+        needs=PROCESSES,
+        victims=idle,
+        inject=send(signal.SIGSTOP),
+        receipt=_frozen,
+        heal=send(signal.SIGCONT),
+        healed=_running_again,
+    )
+)

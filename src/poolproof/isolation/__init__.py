@@ -1,0 +1,1 @@
+"""Own what is started: identity, leases, and the end of what the dead left."""

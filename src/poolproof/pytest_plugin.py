@@ -1,0 +1,99 @@
+"""The pytest plugin: markers that say what kind a test is, and the layer that it runs on.
+
+It is loaded into every suite of whoever installs poolproof: at import, it needs pytest and the
+standard library, nothing else.
+"""
+
+from typing import Final
+
+import pytest
+
+LAYERS: Final = ("mock", "bridge_mock", "full")
+
+_MARKERS: Final = (
+    "unit: one part alone, in milliseconds",
+    "integration: several parts together, or a real process",
+    "chaos: something is broken on purpose",
+    "perf: a measured time or size, against its bound",
+    "performance: the same as perf",
+    "slow: takes more than a second",
+    "service(name): needs a running server of that name",
+    f"layer(name, ...): runs on each of these ({', '.join(LAYERS)}), told by the argument `layer`",
+)
+_ALIASES: Final = (("perf", "performance"), ("performance", "perf"))
+_foreign_layer = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer `--layer`."""
+    parser.getgroup("poolproof").addoption(
+        "--layer",
+        dest="poolproof_layer",
+        choices=(*LAYERS, "all"),
+        default="all",
+        help="run only the tests of this layer; all (the default) also runs tests of no layer",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers; a suite that has a marker `layer` of its own keeps its meaning."""
+    registered: list[str] = config.getini("markers")
+    config.stash[_foreign_layer] = any(line.startswith(("layer:", "layer(")) for line in registered)
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `layer` once on each layer of its marker."""
+    marker = metafunc.definition.get_closest_marker("layer")
+    if marker and "layer" in metafunc.fixturenames and not metafunc.config.stash[_foreign_layer]:
+        metafunc.parametrize("layer", marker.args)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each item its layer; refuse one that does not exist, drop what was not asked for."""
+    _add_aliases(items)
+    if config.stash[_foreign_layer]:
+        return
+    layers = {item: marker for item in items if (marker := item.get_closest_marker("layer"))}
+    if problems := [text for item, marker in layers.items() if (text := _problem(item, marker))]:
+        raise pytest.UsageError(*problems)
+    for item, marker in layers.items():
+        item.user_properties.append(("layer", _layer_of(item, marker)))
+    _select(config, items)
+
+
+def _add_aliases(items: list[pytest.Item]) -> None:
+    for item in items:
+        for one, other in _ALIASES:
+            if item.get_closest_marker(one) and not item.get_closest_marker(other):
+                item.add_marker(other)
+
+
+def _problem(item: pytest.Item, marker: pytest.Mark) -> str | None:
+    names = ", ".join(map(repr, marker.args)) or "none"
+    if not marker.args or any(name not in LAYERS for name in marker.args):
+        return f"{item.nodeid}: expected layers among {', '.join(LAYERS)}, got {names}"
+    if _layer_of(item, marker) is None:
+        return f"{item.nodeid}: has several layers ({names}), so it must take the argument `layer`"
+    return None
+
+
+def _layer_of(item: pytest.Item, marker: pytest.Mark) -> str | None:
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        chosen: object = item.callspec.params.get("layer")
+        if isinstance(chosen, str):
+            return chosen
+    return str(marker.args[0]) if len(marker.args) == 1 else None
+
+
+def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("poolproof_layer")
+    if wanted == "all":
+        return
+    on_layer = [("layer", wanted) in item.user_properties for item in items]
+    config.hook.pytest_deselected(
+        items=[i for i, on in zip(items, on_layer, strict=True) if not on]
+    )
+    items[:] = [item for item, on in zip(items, on_layer, strict=True) if on]

@@ -1,0 +1,1 @@
+"""Looking at a target's process tree from outside, by Linux's /proc, without touching it."""

@@ -1,0 +1,54 @@
+"""The names that others may rely on: who changes one, changes this file and the changelog too."""
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+SURFACE: Final = {
+    "poolproof": set[str](),
+    "poolproof.errors": {"PoolproofError", "TargetError", "UsageError"},
+    "poolproof.history": {"Event", "KINDS", "decode_line", "encode", "now", "read"},
+    "poolproof.plan": {"FaultSpec", "Plan", "Point", "SCHEMA", "Target", "load", "save"},
+    "poolproof.pytest_plugin": {
+        "LAYERS",
+        "pytest_addoption",
+        "pytest_collection_modifyitems",
+        "pytest_configure",
+        "pytest_generate_tests",
+    },
+}
+
+
+def defined(source: str) -> Iterator[str]:
+    """Yield what a module defines itself, at its top level."""
+    for node in ast.parse(source).body:
+        match node:
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
+                yield name
+            case ast.AnnAssign(target=ast.Name(name)) | ast.Assign(targets=[ast.Name(name)]):
+                yield name
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("module", SURFACE)
+def test_a_public_module_offers_what_it_promises_and_no_more(module: str) -> None:
+    spec = importlib.util.find_spec(module)
+    assert spec
+    assert spec.origin
+
+    names = defined(Path(spec.origin).read_text(encoding="utf-8"))
+
+    assert {name for name in names if not name.startswith("_")} == SURFACE[module]
+
+
+def test_a_name_of_each_sort_counts_and_an_imported_one_does_not() -> None:
+    source = "import a\nfrom b import c\nD = 1\nE: int = 2\ndef f(): ...\nclass G: ...\n"
+
+    assert set(defined(source)) == {"D", "E", "f", "G"}
