@@ -92,7 +92,8 @@ step(Col, Step) ->
             emit(Col, Answer)
     end.
 
-queue(Col, _Pid, {exit, Id, Reason}) -> die(Col, Id, Reason), none;
+%% What other supervisors make of a death is over before this one goes on: else the two would race.
+queue(Col, _Pid, {exit, Id, Reason}) -> die(Col, Id, Reason), settle(Col), none;
 queue(Col, Pid, Step) -> {Step, Pid, gen_server:send_request(Pid, request(Col, Step))}.
 
 request(_, {which, _}) -> which_children;

@@ -5,6 +5,7 @@ Erlang's own supervisor. Time is virtual here, so a play takes milliseconds.
 """
 
 import asyncio
+import contextlib
 import functools
 import re
 from collections.abc import Awaitable, Hashable
@@ -13,7 +14,7 @@ from typing import Any, Final, Literal
 from poolproof import simulation
 from poolproof.supervision import restart
 from poolproof.supervision.answers import GoneError, RefusedError, StartError
-from poolproof.supervision.control import resume, suspend
+from poolproof.supervision.control import resume, state, suspend
 from poolproof.supervision.coroutine import Announcement, coroutine
 from poolproof.supervision.events import TreeEvent
 from poolproof.supervision.overriding import override
@@ -43,6 +44,7 @@ _REPORTED: Final = {
     "escalation": "shutdown",
 }
 _QUIET_ROUNDS: Final = 8
+_LONG_SECONDS: Final = 100_000.0
 
 
 def play(
@@ -289,10 +291,13 @@ class _Stage:
         for step in steps:
             if step[0] == "exit":
                 await self._die(step[1], step[2])
+                # What other supervisors make of it is over before this one goes on: else the two would race.
+                await self._settle()
             else:
                 answers.append(asyncio.create_task(self._request(supervisor, step)))
                 await _turns(2)
-        if supervisor.alive:
+        # Its parent may have ended it meanwhile: a suspended supervisor obeys that.
+        with contextlib.suppress(GoneError):
             await resume(supervisor)
         replies = [await answer for answer in answers]
         await self._settle()
@@ -380,7 +385,7 @@ class _SupervisorStarter:
 
 async def _answered(supervisor: Supervisor) -> None:
     try:
-        await supervisor.count_children(timeout=None)
+        await state(supervisor, timeout=_LONG_SECONDS)
     except GoneError:
         return
 

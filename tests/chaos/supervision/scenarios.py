@@ -19,7 +19,7 @@ def trees(draw: st.DrawFn, numbers: "itertools.count[int]", depth: int = 2) -> J
     size = draw(st.integers(1, 4))
     return {
         "strategy": draw(st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"])),
-        "max_restarts": draw(st.integers(0, 4)),
+        "max_restarts": draw(st.sampled_from([0, 1, 1, 2, 3, 3, 5, 9])),
         "max_seconds": PERIOD_SECONDS,
         "auto_shutdown": auto,
         "children": [draw(children(numbers, depth, auto)) for _ in range(size)],
@@ -36,7 +36,7 @@ def children(draw: st.DrawFn, numbers: "itertools.count[int]", depth: int, auto:
     if depth > 0 and draw(st.integers(0, 3)) == 0:
         return {**child, "tree": draw(trees(numbers, depth - 1))}
     shutdown, behaviour = draw(st.sampled_from(MANNERS))
-    outcomes = st.sampled_from(["ok", "ok", "ok", "error", "ignore", "crash"])
+    outcomes = st.sampled_from(["ok", "ok", "error", "error", "ignore", "crash"])
     first = draw(st.sampled_from(["ok"] * 9 + ["ignore"]))
     later = draw(st.lists(outcomes, max_size=4)) if draw(st.booleans()) else []
     return {**child, "shutdown": shutdown, "behaviour": behaviour, "starts": [first, *later]}
@@ -83,6 +83,8 @@ def scenarios(draw: st.DrawFn) -> Json:
         elif kind == "start":
             auto = "never"
             new = draw(children(numbers, 0, auto))
+            if below[sup] and draw(st.booleans()):
+                new["id"] = draw(st.sampled_from([name for name in below[sup] if name in workers] or [new["id"]]))
             script.append(["start", sup, new])
             workers.append(new["id"])
             below[sup].append(new["id"])
