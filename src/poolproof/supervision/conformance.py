@@ -62,7 +62,7 @@ def play(
         clock: the supervisor's clock; `whole_seconds` is OTP's.
         decide: the decision; another one is for tests of the tests.
     """
-    return simulation.run(_Stage(kind, clock, decide).play(scenario), start_ns=500_000_000)
+    return simulation.run(Stage(kind, clock, decide).play(scenario), start_ns=500_000_000)
 
 
 def reason_from(text: str) -> ExitReason:
@@ -91,7 +91,7 @@ class _Double(ForeignProcess):
 
     __slots__ = ("_behaviour", "_stage", "_who")
 
-    def __init__(self, stage: "_Stage", who: tuple[str, int], behaviour: Json) -> None:
+    def __init__(self, stage: "Stage", who: tuple[str, int], behaviour: Json) -> None:
         super().__init__()
         self._stage, self._who, self._behaviour = stage, who, behaviour
 
@@ -113,7 +113,7 @@ class _Double(ForeignProcess):
 class _ScriptedStarter:
     """Starts one child of a scenario: each start does what the scenario's list says, then `ok`."""
 
-    def __init__(self, stage: "_Stage", child: Json) -> None:
+    def __init__(self, stage: "Stage", child: Json) -> None:
         self._stage, self._child = stage, child
 
     def start(
@@ -123,7 +123,10 @@ class _ScriptedStarter:
         stage, name = self._stage, str(child_id)
         number = stage.starts[name] = stage.starts.get(name, 0) + 1
         outcomes = self._child.get("starts", [])
-        outcome = outcomes[number - 1] if number <= len(outcomes) else "ok"
+        if callable(outcomes):
+            outcome = outcomes()
+        else:
+            outcome = outcomes[number - 1] if number <= len(outcomes) else "ok"
         stage.events.append(["start", name, number, outcome])
         if outcome == "ignore":
             return None
@@ -148,48 +151,68 @@ class _ScriptedStarter:
         return process
 
 
-class _Stage:
+class Stage:
+    """One scenario on its way: the tree, and everything that has happened so far.
+
+    Attributes:
+        events: what has happened, in the words of the recordings.
+        root: the root of the tree, once it has been booted.
+    """
+
     def __init__(self, kind: Kind, clock: Clock, decide: Decide) -> None:
         self.kind: Kind = kind
         self.events: list[Json] = []
         self.starts: dict[str, int] = {}
         self.processes: dict[str, Process] = {}
         self.told: dict[int, asyncio.Future[str]] = {}
+        self._above = ForeignProcess()
         self._clock: Clock = clock
         self._decide = decide
         self._supervisors: list[Supervisor] = []
 
+    @property
+    def root(self) -> Supervisor:
+        """The root of the tree."""
+        return self._supervisors[0]
+
     async def play(self, scenario: Json) -> list[Json]:
-        above = ForeignProcess()
-        spec = self._supervisor_spec(scenario["tree"])
-        root = Supervisor(
-            spec,
-            path=("root",),
-            scope=Scope("root"),
-            sink=self._note,
-            parent=above,
-            decide=self._decide,
-        )
-        self.enter(root)
+        """Boot the tree, go through the script, stop what is left, and return the events."""
         try:
-            booting = root.boot()
-            if booting is not None:
-                await booting
+            await self.boot(scenario["tree"])
         except StartError as failed:
             self.events.append(["boot", reason_text(failed.reason)])
             return self.events
-        await self._settle()
         self.events.append(["boot", "ok"])
         for step in scenario["script"]:
-            await self._step(step, above)
-        if root.alive:
-            await self._end(root, SHUTDOWN, above)
+            await self.step(step)
+        if self.root.alive:
+            await self._end(self.root, SHUTDOWN)
         return self.events
 
-    async def _end(self, root: Supervisor, reason: ExitReason, above: Process) -> None:
+    async def boot(self, tree: Json) -> None:
+        """Start the tree.
+
+        Raises:
+            StartError: a child did not start.
+        """
+        root = Supervisor(
+            self._supervisor_spec(tree),
+            path=("root",),
+            scope=Scope("root"),
+            sink=self._note,
+            parent=self._above,
+            decide=self._decide,
+        )
+        self.enter(root)
+        booting = root.boot()
+        if booting is not None:
+            await booting
+        await self._settle()
+
+    async def _end(self, root: Supervisor, reason: ExitReason) -> None:
         gone = asyncio.get_running_loop().create_future()
         root.watch(lambda _, __: gone.set_result(None))
-        root.exit(reason, above)
+        root.exit(reason, self._above)
         await gone
         await self._settle()
 
@@ -258,7 +281,8 @@ class _Stage:
 
     # The script.
 
-    async def _step(self, step: Json, above: Process) -> None:
+    async def step(self, step: Json) -> None:
+        """Carry out one step of a script and wait until all is quiet."""
         match step:
             case ["wait", milliseconds]:
                 await asyncio.sleep(milliseconds / 1000)
@@ -268,8 +292,7 @@ class _Stage:
                 await self._settle()
                 return
             case ["parent_exit", reason]:
-                root = self._supervisors[0]
-                await self._end(root, reason_from(reason), above)
+                await self._end(self.root, reason_from(reason))
                 return
         supervisor = self.processes.get(step[1])
         if not isinstance(supervisor, Supervisor) or not supervisor.alive:
@@ -366,7 +389,7 @@ class _SupervisorStarter:
 
     child_type = "supervisor"
 
-    def __init__(self, stage: _Stage, spec: SupervisorSpec) -> None:
+    def __init__(self, stage: Stage, spec: SupervisorSpec) -> None:
         self._stage, self._spec = stage, spec
 
     def start(self, parent: Parent, child_id: Hashable, /) -> Supervisor | Awaitable[Supervisor]:
