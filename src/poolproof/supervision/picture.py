@@ -32,7 +32,7 @@ class Node:
 
 
 _ENDS = {
-    "exited": "ended",
+    "exited": "stopped",
     "child_terminated": "ended",
     "start_error": "restarting",
     "shutdown_error": "stopped",

@@ -87,7 +87,7 @@ class _TaskStarter(Generic[T]):
     async def _run(self) -> None:
         value = await self._body(*self._args)
         if not self.result.done():
-            self.result.setfuture(value)
+            self.result.set_result(value)
 
 
 class TaskSupervisor:

@@ -150,13 +150,22 @@ def machine_for(decide: Decide = restart.decide) -> type[RuleBasedStateMachine]:
             return which, list(await root.count_children())
 
         def teardown(self) -> None:
-            if self.model.alive:
-                self.model.end("shutdown")
-                self.step(["parent_exit", "shutdown"])
-            self.loop.run_until_complete(asyncio.sleep(0))
-            self.loop.close()
+            try:
+                if self.model.alive and self.stage.events == self.model.events:
+                    self.model.end("shutdown")
+                    self.step(["parent_exit", "shutdown"])
+            finally:
+                close(self.loop)
 
     return SupervisorMachine
+
+
+def close(loop: asyncio.AbstractEventLoop) -> None:
+    """Close a loop on which a failed step may have left something."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
 
 
 def _outcome(armed: dict[str, list[str]], name: str) -> str:

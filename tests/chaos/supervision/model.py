@@ -54,9 +54,11 @@ class Model:
     def die_together(self, deaths: list[tuple[str, str]]) -> None:
         """All of these have died before the supervisor looks; it hears of them in this order."""
         dead = [(child, reason) for name, reason in deaths if (child := self.find(name)) and child.state == "running"]
-        heard = list({id(child): (child, reason) for child, reason in reversed(dead)}.values())[::-1]
-        for child, _ in heard:
-            child.state = "dead"
+        heard: list[tuple[ModelChild, str]] = []
+        for child, reason in dead:
+            if child.state == "running":
+                child.state = "dead"
+                heard.append((child, reason))
         for child, reason in heard:
             # One that a group restart has started again, or has met dead, is not dead news any more.
             if self.alive and child.state == "dead":

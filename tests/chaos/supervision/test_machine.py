@@ -12,7 +12,7 @@ from zoo import ZOO, Decide
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
-EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", "200"))
 ZOO_EXAMPLES = 400
 
 caught: list[str] = []
@@ -36,9 +36,11 @@ def test_supervisor_does_what_its_model_does() -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _share_of_the_zoo() -> Iterator[None]:
+def _share_of_the_zoo(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
-    print(f"\nzoo of supervisors: {len(caught)} of {len(ZOO)} caught by the machine")  # noqa: T201 (the share is shown)
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        terminal.write_line(f"\nzoo of supervisors: {len(caught)} of {len(ZOO)} caught by the machine")
 
 
 @pytest.mark.parametrize("ablated", ZOO, ids=lambda decide: decide.__name__)
