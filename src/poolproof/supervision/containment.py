@@ -43,6 +43,11 @@ class Forge:
         # With PyDLL the call needs no lock, so the forked child can make it whatever other threads held.
         self._prctl: Any = ctypes.PyDLL(None).prctl
 
+    @property
+    def guardian_pid(self) -> int | None:
+        """The process id of the guardian, while there is one."""
+        return None if self._guardian is None else self._guardian.pid
+
     def do(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Have the thread do `work`; return what to await for its result."""
         done: concurrent.futures.Future[T] = concurrent.futures.Future()

@@ -83,7 +83,7 @@ class DynamicSupervisorSpec(Policy):
 class DynamicSupervisor(Shell):
     """A running dynamic supervisor: children are started on request, and addressed by their process."""
 
-    __slots__ = ("_max_children", "_numbers")
+    __slots__ = ("_checked", "_max_children", "_numbers")
 
     def __init__(
         self,
@@ -99,6 +99,7 @@ class DynamicSupervisor(Shell):
             spec, (), path=path, scope=scope, sink=sink, parent=parent, dynamic=True, decide=decide
         )
         self._max_children = spec.max_children
+        self._checked: ChildSpec | None = None
         self._numbers = itertools.count(1)
 
     async def start_child(
@@ -114,8 +115,7 @@ class DynamicSupervisor(Shell):
         number: list[int] = []
 
         def prepare() -> restart.Plan:
-            if problems := list(check_children([spec], "never", "start_child")):
-                raise SpecError(problems)
+            self._check(spec)
             if self._max_children is not None and len(self.children) >= self._max_children:
                 raise RefusedError("max_children", spec.id)
             number.append(next(self._numbers))
@@ -143,6 +143,14 @@ class DynamicSupervisor(Shell):
             return (restart.Terminate(self._number_of(process)),)
 
         await ask(self, prepare, lambda: None, timeout)
+
+    def _check(self, spec: ChildSpec) -> None:
+        # Mostly the same specification is used again and again, and it cannot change.
+        if spec is self._checked:
+            return
+        if problems := list(check_children([spec], "never", "start_child")):
+            raise SpecError(problems)
+        self._checked = spec
 
     def _number_of(self, process: Process) -> Hashable:
         # What a caller hands in may be an id, whatever the annotation says: OTP has a word of its own for that.
