@@ -1,4 +1,7 @@
-"""The table of supervision scenarios that are recorded from Erlang/OTP: each rule of its supervisor, at least once."""
+"""The table of supervision scenarios that are recorded from Erlang/OTP.
+
+Each rule of its supervisor, at least once.
+"""
 
 import itertools
 from typing import Any
@@ -16,7 +19,7 @@ def child(name: str, **fields: Json) -> Json:
 
 
 def tree(*children: Json, **fields: Json) -> Json:
-    """Return a supervisor that survives three restarts in five seconds, unless the fields say otherwise."""
+    """Return a supervisor that survives three restarts in five seconds, unless told otherwise."""
     return {
         "strategy": "one_for_one",
         "max_restarts": 3,

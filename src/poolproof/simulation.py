@@ -1,4 +1,7 @@
-"""An asyncio loop in virtual time: nothing waits, the clock jumps to the next timer, in whole nanoseconds."""
+"""An asyncio loop in virtual time.
+
+Nothing waits, the clock jumps to the next timer, in whole nanoseconds.
+"""
 
 import asyncio
 import selectors
@@ -25,8 +28,11 @@ class SimulationStalledError(PoolproofError):
     """Nothing is ready and no timer is set: in virtual time this wait would never end."""
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type, unused-ignore]
-    """A selector that never sleeps: where the stock loop would wait, `jump` moves the clock instead."""
+class _JumpingSelector(selectors.PollSelector):
+    """A selector that never sleeps.
+
+    Where the stock loop would wait, `jump` moves the clock instead.
+    """
 
     jump: Callable[[float | None], None]
 
@@ -39,9 +45,10 @@ class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-t
 
 
 class SimulationLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock moves only when everything waits, and then straight to the next timer.
+    """An event loop whose clock moves only when everything waits, straight to the next timer.
 
-    Real files, sockets, threads and processes do not belong on it: a wait for them stalls, and that is an error.
+    Real files, sockets, threads and processes do not belong on it: a wait for them stalls, and that
+    is an error.
 
     Example:
         >>> run(asyncio.sleep(3600))  # returns at once
@@ -62,10 +69,10 @@ class SimulationLoop(asyncio.SelectorEventLoop):
     def _jump(self, timeout: float | None) -> None:
         if timeout is None:
             raise SimulationStalledError(
-                "expected something ready or a timer, got neither: every task waits for something that nobody in "
-                "the simulation will do; look at asyncio.all_tasks()"
+                "expected something ready or a timer, got neither: every task waits for something "
+                "that nobody in the simulation will do; look at asyncio.all_tasks()"
             )
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined] # pyright: ignore
+        scheduled: list[asyncio.TimerHandle] = vars(self)["_scheduled"]
         self.now_ns = max(self.now_ns, round(scheduled[0].when() * _NS))
 
 

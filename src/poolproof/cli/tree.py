@@ -1,13 +1,17 @@
-"""The command `poolproof tree`: the supervision trees of a running or recorded run, with restarts and states."""
+"""The command `poolproof tree`.
+
+The supervision trees of a running or recorded run, with restarts and states.
+"""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poolproof.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.tree import Tree
 
     from poolproof.history import Event
@@ -22,9 +26,9 @@ _COLOURS = {
 }
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
+def add_parser(subparsers: Any) -> None:
     """Add the command and its arguments."""
-    parser = subparsers.add_parser(
+    parser: argparse.ArgumentParser = subparsers.add_parser(
         "tree", help="show the supervision trees of a running or recorded run"
     )
     parser.add_argument(
@@ -48,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     roots = from_history(_events(path))
     if not roots:
         raise UsageError(
-            f"expected events of a supervision tree in {path}, got none; was it run with a history sink?"
+            f"expected events of a supervision tree in {path}, got none; "
+            "was it run with a history sink?"
         )
     console = Console()
     for tree in pictures(roots):

@@ -1,4 +1,9 @@
-"""Children that are actors: a behaviour with a mailbox, a state, and the system messages of OTP's `sys`."""
+"""Children that are actors.
+
+A behaviour with a mailbox, a state, and the system messages of OTP's `sys`.
+"""
+
+# ruff: noqa: ASYNC109 -- a limit is part of the question here: its error says what may have happened
 
 import asyncio
 import inspect
@@ -8,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from poolproof.errors import PoolproofError
-from poolproof.supervision.answers import GoneError, NoAnswerError
+from poolproof.supervision.answers import GoneError, answer_of
 from poolproof.supervision.coroutine import CoroutineProcess, wait_until_up
 from poolproof.supervision.links import Exit
 from poolproof.supervision.overriding import override
@@ -24,13 +29,19 @@ class Behaviour(Protocol):
 
     Optional members, used where they exist:
         `init(process)`       before the actor is up; what it raises is a failed start.
-        `terminated(reason)`  clean-up of an actor that traps exits, within its supervisor's patience.
-        `trap_exit`           True: exit signals arrive as `Exit` messages, and the parent's ends it in order.
-        `state`               what `state()` and `replace_state()` are about; without it, the behaviour itself.
+        `terminated(reason)`  clean-up of an actor that traps exits, within its supervisor's
+        patience.
+        `trap_exit`           True: exit signals arrive as `Exit` messages, and the parent's ends it
+        in order.
+        `state`               what `state()` and `replace_state()` are about; without it, the
+        behaviour itself.
     """
 
     def handle(self, message: Any, /) -> Any:
-        """React to one message; the result answers a `call`. Raise `ExitWith` to end with a reason of your own."""
+        """React to one message.
+
+        The result answers a `call`. Raise `ExitWith` to end with a reason of your own.
+        """
 
 
 class MailboxFullError(PoolproofError):
@@ -45,7 +56,10 @@ class MailboxFullError(PoolproofError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traced:
-    """What a tracer is told: a message came `in`, an answer went `out`, or the `state` was replaced."""
+    """What a tracer is told.
+
+    A message came `in`, an answer went `out`, or the `state` was replaced.
+    """
 
     event: Literal["in", "out", "state"]
     process: Process
@@ -93,7 +107,9 @@ class ActorProcess(CoroutineProcess):
         super().__init__(self._live(make), loop)
 
     def cast(self, message: Any) -> None:
-        """Send a message and expect nothing; to one that has ended it is lost without a word, as in OTP.
+        """Send a message and expect nothing.
+
+        To one that has ended it is lost without a word, as in OTP.
 
         Raises:
             MailboxFullError: it has too many already.
@@ -104,12 +120,13 @@ class ActorProcess(CoroutineProcess):
             raise MailboxFullError(self, self._limit)
         self._put(message)
 
-    async def call(self, message: Any, *, timeout: float = CALL_SECONDS) -> Any:  # noqa: ASYNC109
+    async def call(self, message: Any, *, timeout: float = CALL_SECONDS) -> Any:
         """Send a message and return the answer of `handle`.
 
         Raises:
             GoneError: it has ended, before or after it had the message.
-            NoAnswerError: no answer within `timeout` seconds; it may still come to handle the message.
+            NoAnswerError: no answer within `timeout` seconds; it may still come to handle the
+                message.
             MailboxFullError: it has too many already.
         """
         if not self.alive:
@@ -118,24 +135,19 @@ class ActorProcess(CoroutineProcess):
         self.cast(_Call(message, answered))
         return await self._answer(answered, timeout)
 
-    async def _answer(self, answered: "asyncio.Future[Any]", timeout: float) -> Any:  # noqa: ASYNC109
+    async def _answer(self, answered: "asyncio.Future[Any]", timeout: float) -> Any:
         def ended(_: Process, reason: ExitReason) -> None:
             if not answered.done():
                 answered.set_exception(GoneError(self, reason))
 
         self.watch(ended)
         try:
-            async with asyncio.timeout(timeout) as limit:
-                return await answered
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise NoAnswerError(self, timeout) from None
+            return await answer_of(self, answered, timeout)
         finally:
             self.unwatch(ended)
 
     @override
-    def system(self, request: SystemRequest) -> "asyncio.Future[Any]":
+    def system(self, request: SystemRequest, /) -> "asyncio.Future[Any]":
         """Queue a system message; it is served also while the actor is suspended."""
         answered: asyncio.Future[Any] = self.loop.create_future()
         if self.alive:
@@ -152,7 +164,8 @@ class ActorProcess(CoroutineProcess):
         return answered
 
     @override
-    def signal(self, reason: ExitReason, sender: Process | None) -> None:
+    def signal(self, reason: ExitReason, sender: Process | None, /) -> None:
+        """Trap the signal, or end by it."""
         if not self._traps:
             super().signal(reason, sender)
         elif sender is not None and self.ticket is not None and sender is self.ticket.supervisor:
@@ -193,18 +206,18 @@ class ActorProcess(CoroutineProcess):
         return message
 
     async def _dispatch(self, message: Any) -> None:
-        kind = type(message)
-        if kind is _Call:
-            await self._handle_call(message)
-        elif kind is _System:
-            self._serve(message)
-        elif kind is _ParentExit:
-            if (terminated := getattr(self._behaviour, "terminated", None)) is not None:
-                await _result(terminated(message.reason))
-            raise ExitWith(message.reason)
-        else:
-            self._trace("in", message)
-            await _result(self._behaviour.handle(message))
+        match message:
+            case _Call():
+                await self._handle_call(message)
+            case _System():
+                self._serve(message)
+            case _ParentExit(reason):
+                if (terminated := getattr(self._behaviour, "terminated", None)) is not None:
+                    await _result(terminated(reason))
+                raise ExitWith(reason)
+            case _:
+                self._trace("in", message)
+                await _result(self._behaviour.handle(message))
 
     async def _handle_call(self, call: _Call) -> None:
         if call.answered.cancelled():

@@ -1,7 +1,7 @@
-"""Plays a supervision scenario on our supervisor, and tells what happened in the words of the recordings of OTP.
+"""Plays a supervision scenario on our supervisor, in the words of the recordings of OTP.
 
-A scenario is JSON: a tree, and a script of deaths, requests and pauses. `scripts/record_otp.erl` plays the same on
-Erlang's own supervisor. Time is virtual here, so a play takes milliseconds.
+A scenario is JSON: a tree, and a script of deaths, requests and pauses. `scripts/record_otp.erl`
+    plays the same on Erlang's own supervisor. Time is virtual here, so a play takes milliseconds.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Awaitable, Hashable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from poolproof import simulation
 from poolproof.supervision import restart
@@ -58,7 +58,8 @@ def play(
 
     Args:
         scenario: `tree` and `script`, as in the recordings.
-        kind: what the children are: coroutines that announce themselves, or doubles that start and end in one step.
+        kind: what the children are: coroutines that announce themselves, or doubles that start and
+            end in one step.
         clock: the supervisor's clock; `whole_seconds` is OTP's.
         decide: the decision; another one is for tests of the tests.
     """
@@ -74,9 +75,9 @@ def reason_from(text: str) -> ExitReason:
 
 def reason_text(reason: ExitReason) -> str:
     """Return an exit reason as the recordings write it."""
-    if isinstance(reason.detail, tuple):
-        _, child, why = reason.detail  # pyright: ignore[reportUnknownVariableType]
-        return f"shutdown(failed_to_start_child({child}, {reason_text(why)}))"  # pyright: ignore
+    if reason.kind == "shutdown" and not isinstance(reason.detail, str | None):
+        child, why = cast("tuple[str, str, ExitReason]", reason.detail)[1:]
+        return f"shutdown(failed_to_start_child({child}, {reason_text(why)}))"
     if reason.kind == "error":
         return "boom" if isinstance(reason.detail, _CrashedInStartError) else str(reason.detail)
     return str(reason)
@@ -96,7 +97,7 @@ class _Double(ForeignProcess):
         self._stage, self._who, self._behaviour = stage, who, behaviour
 
     @override
-    def signal(self, reason: ExitReason, sender: Process | None) -> None:
+    def signal(self, reason: ExitReason, _sender: Process | None, /) -> None:
         if self._behaviour != "plain":
             self._stage.events.append(["stop", *self._who, reason_text(reason)])
         match self._behaviour:
@@ -118,7 +119,7 @@ class _ScriptedStarter:
 
     def start(
         self, parent: Parent, child_id: Hashable, /
-    ) -> Process | None | Awaitable[Process | None]:
+    ) -> Process | Awaitable[Process | None] | None:
         """Do what this start is to do."""
         stage, name = self._stage, str(child_id)
         number = stage.starts[name] = stage.starts.get(name, 0) + 1
@@ -294,6 +295,8 @@ class Stage:
             case ["parent_exit", reason]:
                 await self._end(self.root, reason_from(reason))
                 return
+            case _:
+                pass
         supervisor = self.processes.get(step[1])
         if not isinstance(supervisor, Supervisor) or not supervisor.alive:
             self.events.append(["reply", step[0], step[1], "noproc"])
@@ -314,7 +317,8 @@ class Stage:
         for step in steps:
             if step[0] == "exit":
                 await self._die(step[1], step[2])
-                # What other supervisors make of it is over before this one goes on: else the two would race.
+                # What other supervisors make of it is over before this one goes on: else the two
+                # would race.
                 await self._settle()
             else:
                 answers.append(asyncio.create_task(self._request(supervisor, step)))

@@ -1,7 +1,9 @@
-"""Operating-system children that cannot outlive us: session, parent-death signal, token, and a guardian outside.
+"""Operating-system children that cannot outlive us.
 
-The parent-death signal of Linux fires when the *thread* ends that forked, not the process. So all children are forked
-by one thread that lives as long as the interpreter.
+Session, parent-death signal, token, and a guardian outside.
+
+The parent-death signal of Linux fires when the *thread* ends that forked, not the process. So all
+children are forked by one thread that lives as long as the interpreter.
 """
 
 import asyncio
@@ -28,7 +30,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Forge:
-    """The one thread of an interpreter that forks its contained children, and the guardian while there are any."""
+    """The thread that forks an interpreter's contained children, and their guardian."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -40,7 +42,8 @@ class Forge:
         self._lock = threading.Lock()
         self._held = 0
         self._guardian: subprocess.Popen[bytes] | None = None
-        # With PyDLL the call needs no lock, so the forked child can make it whatever other threads held.
+        # With PyDLL the call needs no lock, so the forked child can make it whatever other threads
+        # held.
         self._prctl: Any = ctypes.PyDLL(None).prctl
 
     @property
@@ -82,7 +85,7 @@ class Forge:
         inherited = os.environ.get(VARIABLE)
         tokens = [*([inherited] if inherited else []), self.token, token]
         try:
-            return subprocess.Popen(  # noqa: S603 (the caller's own command; the hook makes one system call)
+            return subprocess.Popen[bytes](
                 list(argv),
                 env={**environment, VARIABLE: ":".join(tokens)},
                 start_new_session=True,
@@ -111,7 +114,10 @@ class Forge:
             )
 
     def release(self) -> None:
-        """Note the end of one contained process; with the last one the guardian ends; on the forge's thread only."""
+        """Note the end of one contained process; with the last one the guardian ends.
+
+        On the forge's thread only.
+        """
         self._held -= 1
         if self._held == 0 and self._guardian is not None:
             watching, self._guardian = self._guardian, None
@@ -119,7 +125,10 @@ class Forge:
             watching.wait()
 
     def bury(self, process: "subprocess.Popen[bytes]", token: str) -> int:
-        """Kill what an ended process has left, reap it, and return its exit status; on the forge's thread only."""
+        """Kill what an ended process has left, reap it, and return its exit status.
+
+        On the forge's thread only.
+        """
         # Before it is reaped its pid, so its group's id, cannot be anybody else's.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,5 +1,7 @@
 """Children that are coroutines: a task with exit signals, which can also be killed."""
 
+# ruff: noqa: ASYNC109 -- a limit is part of the question here: its error says what may have happened
+
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, Final
@@ -24,8 +26,9 @@ Body = Callable[..., Coroutine[Any, Any, object]]
 class CoroutineProcess(Process):
     """A coroutine that runs as a task of its own.
 
-    `shutdown` and other signals arrive in it as `asyncio.CancelledError`: one that lets it pass ends with the signal's
-    reason, one that swallows it goes on (OTP's process that traps exits and ignores them). A kill closes it where it
+    `shutdown` and other signals arrive in it as `asyncio.CancelledError`: one that lets it pass
+    ends with the signal's reason, one that swallows it goes on (OTP's process that traps exits and
+    ignores them). A kill closes it where it
     stands: `finally` blocks run up to their first `await`.
     """
 
@@ -51,19 +54,23 @@ class CoroutineProcess(Process):
 
     @override
     def settle(self) -> None:
+        """Note the end of a task whose callbacks have not run yet."""
         if self.reason is None and self.task.done():
             self._ended(self.task)
 
     @override
-    def signal(self, reason: ExitReason, sender: Process | None) -> None:
+    def signal(self, reason: ExitReason, _sender: Process | None, /) -> None:
+        """Cancel the task; `normal` is ignored."""
         if reason != NORMAL:
             self._requested = reason
             self.task.cancel()
 
     @override
     def kill(self) -> None:
+        """Close the coroutine where it stands."""
         if asyncio.current_task(self.loop) is self.task:
-            # A coroutine that runs cannot be closed: the next turn of the loop finds it waiting, or over.
+            # A coroutine that runs cannot be closed: the next turn of the loop finds it waiting, or
+            # over.
             self.loop.call_soon(self._kill_now)
             return
         self._kill_now()
@@ -100,6 +107,7 @@ class Announcement:
         self._up = up
 
     def __call__(self) -> None:
+        """Say that the child is up; only the first time counts."""
         if not self._up.done():
             self._up.set_result(None)
 
@@ -133,8 +141,11 @@ class CoroutineStarter:
         return process
 
 
-async def wait_until_up(process: Process, up: "asyncio.Future[Any]", timeout: float) -> None:  # noqa: ASYNC109
-    """Wait for `up`; raise the reason of an end before it; kill the process if it takes too long, or on cancellation."""
+async def wait_until_up(process: Process, up: "asyncio.Future[Any]", timeout: float) -> None:
+    """Wait for `up`; raise the reason of an end before it.
+
+    Kill the process if it takes too long, or on cancellation.
+    """
 
     def ended(_: Process, reason: ExitReason) -> None:
         if not up.done():
@@ -163,8 +174,8 @@ def coroutine(
     Args:
         body: a coroutine function.
         *args: its arguments, the same at every restart.
-        announces: the body gets a function as first argument and is up only when it has called it; a body that ends
-            before is a failed start.
+        announces: the body gets a function as first argument and is up only when it has called it;
+            a body that ends before is a failed start.
         start_timeout: seconds within which it must announce itself.
     """
     return CoroutineStarter(body, args, announces=announces, start_timeout=start_timeout)

@@ -1,4 +1,4 @@
-"""The start order that declared dependencies between siblings ask for, and the cycle where there is none."""
+"""The start order that declared dependencies ask for, and the cycle where there is none."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from poolproof.supervision.spec import AutoShutdown, ChildSpec, Problem, SpecErr
 
 
 def start_order(children: Sequence[ChildSpec]) -> tuple[ChildSpec, ...]:
-    """Return the children in an order in which each comes after all that it requires, else as they were given.
+    """Return the children so that each comes after all that it requires, else as they were given.
 
     Raises:
         SpecError: a required id does not exist, or the requirements form a cycle, which is named.
@@ -74,13 +74,12 @@ def _cycle(by_id: Mapping[Hashable, ChildSpec]) -> list[Hashable] | None:
 
 
 def check_children(
-    children: Sequence[ChildSpec], auto_shutdown: AutoShutdown, where: str
+    children: Sequence[object], auto_shutdown: AutoShutdown, where: str
 ) -> Iterator[Problem]:
-    """Yield everything that is wrong with a list of children, each by itself and with each other."""
+    """Yield everything that is wrong with children, each by itself and with each other."""
     by_id: dict[Hashable, ChildSpec] = {}
     for number, child in enumerate(children):
-        # What a caller got wrong may be of any type, whatever the annotation says.
-        if not isinstance(child, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(child, ChildSpec):
             yield Problem(where=f"{where}[{number}]", expected="a ChildSpec", got=repr(child))
             continue
         yield from child_problems(child, auto_shutdown, f"{where}[{child.id!r}]")

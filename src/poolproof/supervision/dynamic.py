@@ -1,5 +1,7 @@
 """Supervisors of children that come and go: any number, without ids, stopped in parallel."""
 
+# ruff: noqa: ASYNC109 -- a limit is part of the question here: its error says what may have happened
+
 import itertools
 from collections.abc import Awaitable, Hashable
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from poolproof.supervision.events import Sink
 from poolproof.supervision.process import Parent, Process
 from poolproof.supervision.reasons import SHUTDOWN, ExitReason
 from poolproof.supervision.registry import Scope
-from poolproof.supervision.shell import Decide, Entry, Shell
+from poolproof.supervision.shell import Decide, Shell
 from poolproof.supervision.spec import (
     ChildSpec,
     ChildType,
@@ -22,6 +24,7 @@ from poolproof.supervision.spec import (
     is_count,
     policy_problems,
 )
+from poolproof.supervision.steps import Entry
 from poolproof.supervision.supervisor import (
     CALL_SECONDS,
     ChildInfo,
@@ -81,7 +84,10 @@ class DynamicSupervisorSpec(Policy):
 
 
 class DynamicSupervisor(Shell):
-    """A running dynamic supervisor: children are started on request, and addressed by their process."""
+    """A running dynamic supervisor.
+
+    Children are started on request, and addressed by their process.
+    """
 
     __slots__ = ("_checked", "_max_children", "_numbers")
 
@@ -153,7 +159,8 @@ class DynamicSupervisor(Shell):
         self._checked = spec
 
     def _number_of(self, process: Process) -> Hashable:
-        # What a caller hands in may be an id, whatever the annotation says: OTP has a word of its own for that.
+        # What a caller hands in may be an id, whatever the annotation says: OTP has a word of its
+        # own for that.
         if not isinstance(process, Process):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise RefusedError("simple_one_for_one", process)
         entry = process.ticket
@@ -195,7 +202,7 @@ class DynamicSupervisor(Shell):
 
         return await ask(self, answer_first(answer), answer, timeout)
 
-    async def which_children(self, *, timeout: float | None = CALL_SECONDS) -> list[ChildInfo]:  # noqa: ASYNC109
+    async def which_children(self, *, timeout: float | None = CALL_SECONDS) -> list[ChildInfo]:
         """Return all children, the last started first; `id` is None, as in OTP."""
 
         def answer() -> list[ChildInfo]:
@@ -204,7 +211,7 @@ class DynamicSupervisor(Shell):
 
         return await ask(self, nothing, answer, timeout)
 
-    async def count_children(self, *, timeout: float | None = CALL_SECONDS) -> Counts:  # noqa: ASYNC109
+    async def count_children(self, *, timeout: float | None = CALL_SECONDS) -> Counts:
         """Count the children."""
         return await ask(self, nothing, lambda: count(self.children.values()), timeout)
 

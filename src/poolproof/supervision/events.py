@@ -53,10 +53,11 @@ class TreeEvent:
 
     Attributes:
         t_ns: the loop's clock, in nanoseconds.
-        name: what happened. `progress`: a child is up. `child_terminated`: it ended, and OTP reports it. `exited`: it
-            ended as it may. `start_error`: a start failed. `shutdown_error`: it ended otherwise than it was told to.
-            `shutdown_overrun`: its patience ran out and it was killed. `escalation`: the restart intensity was
-            exceeded. `up` / `down`: the supervisor itself. `unexpected_message`: logged and survived.
+        name: what happened. `progress`: a child is up. `child_terminated`: it ended, and OTP
+            reports it. `exited`: it ended as it may. `start_error`: a start failed.
+            `shutdown_error`: it ended otherwise than it was told to. `shutdown_overrun`: its
+            patience ran out and it was killed. `escalation`: the restart intensity was exceeded.
+            `up` / `down`: the supervisor itself. `unexpected_message`: logged and survived.
             `unkillable`: a coroutine swallowed even its own closing.
         supervisor: the path of the supervisor from the root of its tree.
         reason: the exit reason, where there is one.
@@ -119,11 +120,12 @@ def history_event(event: TreeEvent, *, scope: str = "") -> Event:
 
 
 def history_sink(file: BinaryIO, *, scope: str = "") -> Sink:
-    """Return a sink that appends each event to an open history file, one line of JSON each, flushed.
+    """Return a sink that appends each event to an open history file, as one line, flushed.
 
     Args:
         file: a binary file, opened for appending.
-        scope: which tree the events are of, where several write to the same history (`Scope.token`).
+        scope: which tree the events are of, where several write to the same history
+            (`Scope.token`).
     """
 
     def write(event: TreeEvent) -> None:

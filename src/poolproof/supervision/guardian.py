@@ -1,7 +1,8 @@
 """Ends what a killed interpreter leaves behind; run as a script of its own, standard library only.
 
-A guardian watches one interpreter from outside its session. When that is gone, however it went, every process that
-carries the interpreter's token in its environment gets SIGKILL, and the guardian ends.
+A guardian watches one interpreter from outside its session. When that is gone, however it went,
+every process that carries the interpreter's token in its environment gets SIGKILL, and the guardian
+ends.
 """
 
 import contextlib
@@ -15,16 +16,18 @@ _ROUNDS = 50
 
 
 def tokens_of(pid: int) -> list[str]:
-    """Return the tokens in the environment that a process was started with; none if it cannot be read."""
+    """Return the tokens in the environment that a process was started with.
+
+    None if it cannot be read.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 (pathlib costs the guardian 10 ms to start)
             fields = file.read().split(b"\0")
     except OSError:
         return []
     start = VARIABLE.encode() + b"="
-    return next(
-        (field[len(start) :].decode().split(":") for field in fields if field.startswith(start)), []
-    )
+    found = [field[len(start) :].decode() for field in fields if field.startswith(start)]
+    return found[0].split(":") if found else []
 
 
 def carriers(token: str) -> list[int]:
@@ -34,7 +37,10 @@ def carriers(token: str) -> list[int]:
 
 
 def sweep(token: str) -> int:
-    """Kill every process that carries `token`, until there is none; return how many signals that took."""
+    """Kill every process that carries `token`, until there is none.
+
+    Return how many signals that took.
+    """
     sent = 0
     for _ in range(_ROUNDS):
         found = [pid for pid in carriers(token) if pid != os.getpid()]
@@ -46,7 +52,10 @@ def sweep(token: str) -> int:
 
 
 def _kill(pid: int, token: str) -> int:
-    """Kill exactly the process that carries the token, not one that has its pid by now; wait for its end."""
+    """Kill exactly the process that carries the token, not one that has its pid by now.
+
+    Wait for its end.
+    """
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
@@ -68,7 +77,8 @@ def watch(interpreter: int, token: str) -> None:
         descriptor = os.pidfd_open(interpreter)
     except ProcessLookupError:
         descriptor = -1
-    # Not the parent any more: it ended before it could be watched, and its pid may be somebody else's.
+    # Not the parent any more: it ended before it could be watched, and its pid may be somebody
+    # else's.
     if descriptor >= 0 and os.getppid() == interpreter:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)

@@ -1,7 +1,13 @@
-"""A tree for one test: its own scope, its own registry, and a restart intensity that the test has named."""
+"""A tree for one test.
+
+Its own scope, its own registry, and a restart intensity that the test has named.
+"""
+
+# ruff: noqa: ASYNC109 -- a limit is part of the question here: its error says what may have happened
 
 from collections.abc import Hashable, Sequence
 from types import TracebackType
+from typing import Self
 
 from poolproof.supervision.events import Sink
 from poolproof.supervision.reasons import ExitReason
@@ -16,10 +22,12 @@ from poolproof.supervision.supervisor import (
 
 
 class IsolatedSupervisor:
-    """A supervisor that nothing else can meet: made by `start_isolated_supervisor`, stopped by its block or `stop`.
+    """A supervisor that nothing else can meet.
 
-    It is linked to nobody, so that its end and a test's end cannot trip over each other, and stopping it twice is
-    harmless.
+    Made by `start_isolated_supervisor`, stopped by its block or `stop`.
+
+    It is linked to nobody, so that its end and a test's end cannot trip over each other, and
+    stopping it twice is harmless.
     """
 
     def __init__(self, supervisor: Supervisor, registry: Registry) -> None:
@@ -28,7 +36,10 @@ class IsolatedSupervisor:
 
     @property
     def scope(self) -> Scope:
-        """The scope of its names; `scope.token` is unique among all trees, processes and invocations."""
+        """The scope of its names.
+
+        `scope.token` is unique among all trees, processes and invocations.
+        """
         return self.registry.scope
 
     @property
@@ -40,7 +51,7 @@ class IsolatedSupervisor:
         """Return a name in the tree's own scope."""
         return self.scope.name(*parts)
 
-    async def stop(self, *, timeout: float | None = CALL_SECONDS) -> None:  # noqa: ASYNC109
+    async def stop(self, *, timeout: float | None = CALL_SECONDS) -> None:
         """Stop the tree, in reverse start order; harmless where it has ended.
 
         Raises:
@@ -48,7 +59,7 @@ class IsolatedSupervisor:
         """
         await self.supervisor.stop(timeout=timeout)
 
-    async def __aenter__(self) -> "IsolatedSupervisor":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -72,8 +83,9 @@ async def start_isolated_supervisor(
 ) -> IsolatedSupervisor:
     """Start a tree for one test.
 
-    The intensity has no default: a test that kills children on purpose has to say how many restarts its tree is to
-    survive. `restarts_needed` computes it from a kill rate, `preflight` checks it.
+    The intensity has no default: a test that kills children on purpose has to say how many restarts
+        its tree is to survive. `restarts_needed` computes it from a kill rate, `preflight` checks
+        it.
 
     Args:
         children: the children, in start order.
@@ -81,12 +93,14 @@ async def start_isolated_supervisor(
         max_seconds: the length of that window.
         strategy: as for every supervisor.
         label: what the tree is called, for people; need not be unique.
-        registry: one made before, where children take it as an argument; else a fresh one in a fresh scope.
+        registry: one made before, where children take it as an argument; else a fresh one in a
+            fresh scope.
         sink: where its events go.
 
     Raises:
         SpecError: the specification is wrong; every reason is given.
-        StartError: a child did not start; those that had are stopped again, and nothing else is touched.
+        StartError: a child did not start; those that had are stopped again, and nothing else is
+            touched.
     """
     registry = registry or Registry(Scope(label))
     spec = SupervisorSpec(

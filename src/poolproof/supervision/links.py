@@ -43,12 +43,19 @@ def link(one: Process, other: Process) -> None:
 
 
 def unlink(one: Process, other: Process) -> None:
-    """Undo a link; also that between a child and its supervisor, whom the child's end then passes by."""
+    """Undo a link.
+
+    Also that between a child and its supervisor, whom the child's end then passes by.
+    """
     one.forget_link(other)
     other.forget_link(one)
-    for child, owner in ((one, other), (other, one)):
-        if child.owner is owner:
-            child.owner = child.ticket = None
+    _disown(one, other)
+    _disown(other, one)
+
+
+def _disown(child: Process, owner: object) -> None:
+    if child.owner is owner:
+        child.owner = child.ticket = None
 
 
 class Monitor:

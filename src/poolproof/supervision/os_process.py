@@ -1,4 +1,7 @@
-"""Children that are operating-system processes: SIGTERM to stop, SIGKILL to kill, and nothing left of them."""
+"""Children that are operating-system processes.
+
+SIGTERM to stop, SIGKILL to kill, and nothing left of them.
+"""
 
 import asyncio
 import os
@@ -17,7 +20,9 @@ _ENDED_AS_TOLD: Final = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 
 
 class OsProcess(Process):
-    """A running operating-system process in a session of its own; made by a supervisor from `os_process(...)`.
+    """A running operating-system process in a session of its own.
+
+    Made by a supervisor from `os_process(...)`.
 
     Attributes:
         pid: its process id.
@@ -54,13 +59,15 @@ class OsProcess(Process):
             self.finish(NORMAL if status == 0 else error(_described(status)))
 
     @override
-    def signal(self, reason: ExitReason, sender: Process | None) -> None:
+    def signal(self, reason: ExitReason, _sender: Process | None, /) -> None:
+        """Send SIGTERM; `normal` is ignored."""
         if reason != NORMAL:
             self._asked = reason
             self._send(signal.SIGTERM)
 
     @override
     def kill(self) -> None:
+        """Send SIGKILL; the end is noted when it has happened."""
         self._send(signal.SIGKILL)
 
     def _send(self, number: int) -> None:
@@ -123,8 +130,9 @@ def os_process(
 ) -> OsProcessStarter:
     """Return a starter for a command. Linux only.
 
-    It runs in a session of its own. It, and what it starts, ends when this interpreter does, however that ends; only a
-    descendant that leaves the session *and* clears its environment escapes.
+    It runs in a session of its own. It, and what it starts, ends when this interpreter does,
+    however that ends; only a descendant that leaves the session *and* clears its environment
+    escapes.
 
     Args:
         argv: the program and its arguments.

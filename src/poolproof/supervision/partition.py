@@ -71,7 +71,9 @@ class PartitionSupervisor(Supervisor):
     __slots__ = ()
 
     def route(self, key: Hashable) -> Process:
-        """Return the process of the partition that `key` belongs to: an int by modulo, all else by a stable hash.
+        """Return the process of the partition that `key` belongs to.
+
+        An int by modulo, all else by a stable hash.
 
         Raises:
             RefusedError: `restarting` or `not_found`: that partition has no process now.
@@ -86,7 +88,10 @@ class PartitionSupervisor(Supervisor):
 
 
 def partition_of(key: Hashable, partitions: int) -> int:
-    """Return the number of the partition for `key`; the same in every process, whatever the hash seed."""
+    """Return the number of the partition for `key`.
+
+    The same in every process, whatever the hash seed.
+    """
     if isinstance(key, int):
         return key % partitions
     return zlib.crc32(repr(key).encode()) % partitions

@@ -14,7 +14,8 @@ class Node:
 
     Attributes:
         name: its id, as text.
-        state: `running`, `restarting`, `stopped`, `ended`; `unknown` before anything is heard of it.
+        state: `running`, `restarting`, `stopped`, `ended`; `unknown` before anything is heard of
+            it.
         restarts: how often it has been restarted.
         last_exit: the reason of its last end, or empty.
         pid: the id of its process: the operating system's if it is one, else a serial number.

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from poolproof.supervision.overriding import override
 from poolproof.supervision.supervisor import SupervisorSpec
 
 
@@ -23,23 +24,26 @@ class IntensityWarning:
     max_restarts: int
     max_seconds: float
 
+    @override
     def __str__(self) -> str:
         return (
-            f"{self.where}: expected at most {self.max_restarts} restarts in {self.max_seconds:g} s, got at least "
-            f"{self.restarts} by this scenario: the tree must end; raise max_restarts to {self.restarts}"
+            f"{self.where}: expected at most {self.max_restarts} restarts in "
+            f"{self.max_seconds:g} s, got at least {self.restarts} by this scenario: "
+            f"the tree must end; raise max_restarts to {self.restarts}"
         )
 
 
 def restarts_needed(children: int, *, kill_share: float, rounds: int = 1) -> int:
-    """Return the `max_restarts` that survives the kill of a share of all children, so many times over at once."""
+    """Return the `max_restarts` that survives the kill of a share, several rounds at once."""
     return math.ceil(round(children * kill_share, 9)) * rounds
 
 
 def kills_in_a_window(kills: int, *, within: float, max_seconds: float) -> int:
-    """Return how many of `kills` evenly spread over `within` seconds must fall into some window, ends included."""
+    """Return how many of `kills`, spread evenly over `within` seconds, some window must hold."""
     if kills == 0 or within <= max_seconds:
         return kills
-    # Of n kills at even gaps of within / n, a closed window holds at least floor(window / gap) + 1, but never over n.
+    # Of n kills at even gaps of within / n, a closed window holds at least floor(window / gap) + 1,
+    # but never over n.
     return min(kills, math.floor(max_seconds * kills / within) + 1)
 
 

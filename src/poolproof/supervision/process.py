@@ -1,4 +1,7 @@
-"""What everything that can be supervised is: an identity that gets exit signals, has links, and ends once."""
+"""What everything that can be supervised is.
+
+An identity that gets exit signals, has links, and ends once.
+"""
 
 import itertools
 from collections.abc import Awaitable, Callable, Hashable
@@ -54,22 +57,29 @@ class Starter(Protocol):
 
     def start(
         self, parent: Parent, child_id: Hashable, /
-    ) -> "Process | None | Awaitable[Process | None]":
-        """Start a process and return it once it is up; None is OTP's `ignore`; any exception is a failed start."""
+    ) -> "Process | Awaitable[Process | None] | None":
+        """Start a process and return it once it is up; None is OTP's `ignore`.
+
+        Any exception is a failed start.
+        """
         ...
 
 
 class SystemRequest(NamedTuple):
-    """One of the requests that `sys` has for every process that serves them; `argument` is for some."""
+    """One of the requests that `sys` has for every process that serves them.
+
+    `argument` is for some.
+    """
 
     name: Literal["state", "suspend", "resume", "replace_state", "trace"]
     argument: Any = None
 
 
 class Process:
-    """Something alive that can be told to end, by whom it may be linked to, and that says once why it ended.
+    """Something alive that can be told to end, and that says once why it ended.
 
-    A process is what a supervisor supervises: a coroutine, an actor, an operating-system process, another supervisor.
+    A process is what a supervisor supervises: a coroutine, an actor, an operating-system process,
+        another supervisor.
     """
 
     __slots__ = ("__weakref__", "_links", "_watchers", "owner", "reason", "serial", "ticket")
@@ -88,12 +98,16 @@ class Process:
         self.settle()
         return self.reason is None
 
+    @override
     def __repr__(self) -> str:
         state = "alive" if self.reason is None else str(self.reason)
         return f"<{type(self).__name__} {self.serial} {state}>"
 
     def exit(self, reason: ExitReason = SHUTDOWN, sender: "Process | None" = None) -> None:
-        """Send an exit signal, as OTP's `exit/2`: `KILL` cannot be trapped, others can, `NORMAL` is ignored."""
+        """Send an exit signal, as OTP's `exit/2`.
+
+        `KILL` cannot be trapped, others can, `NORMAL` is ignored.
+        """
         self.settle()
         if self.reason is not None:
             return
@@ -103,17 +117,20 @@ class Process:
             self.signal(reason, sender)
 
     def settle(self) -> None:
-        """Make an end that has happened, but has not been noticed, known; there is none unless a kind has it."""
+        """Make an end that has happened, but has not been noticed, known.
+
+        There is none unless a kind has it.
+        """
 
     def kill(self) -> None:
         """End at once with reason `killed`."""
         raise NotImplementedError
 
-    def signal(self, reason: ExitReason, sender: "Process | None") -> None:
+    def signal(self, reason: ExitReason, sender: "Process | None", /) -> None:
         """React to an exit signal other than `KILL`."""
         raise NotImplementedError
 
-    def system(self, request: "SystemRequest") -> "asyncio.Future[Any]":
+    def system(self, _request: "SystemRequest", /) -> "asyncio.Future[Any]":
         """Serve one of the `sys` requests; only actors and supervisors do."""
         raise TypeError(
             f"expected an actor or a supervisor, got {self!r}, which serves no system messages"
@@ -135,7 +152,10 @@ class Process:
             owner.child_exited(self, reason)
 
     def watch(self, watcher: Watcher, *, first: bool = False) -> None:
-        """Have `watcher` called once with the reason; at once, with `noproc`, if there is no process any more."""
+        """Have `watcher` called once with the reason.
+
+        At once, with `noproc`, if there is no process any more.
+        """
         if not self.alive:
             watcher(self, NOPROC)
             return
@@ -160,16 +180,31 @@ class Process:
             self._links.discard(other)
 
 
+def reason_into(ended: "asyncio.Future[ExitReason]") -> Watcher:
+    """Return a watcher that puts the reason into `ended`."""
+
+    def watcher(_: Process, reason: ExitReason) -> None:
+        if not ended.done():
+            ended.set_result(reason)
+
+    return watcher
+
+
 class ForeignProcess(Process):
-    """A process that nobody here drives: it ends when `finish` is called. The base of scripted doubles."""
+    """A process that nobody here drives.
+
+    It ends when `finish` is called. The base of scripted doubles.
+    """
 
     __slots__ = ()
 
     @override
     def kill(self) -> None:
+        """End at once."""
         self.finish(KILLED)
 
     @override
-    def signal(self, reason: ExitReason, sender: Process | None) -> None:
+    def signal(self, reason: ExitReason, _sender: Process | None, /) -> None:
+        """End for any reason but `normal`."""
         if reason != NORMAL:
             self.finish(reason)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from poolproof.supervision.overriding import override
+
 type_of_reason = Literal["normal", "shutdown", "kill", "killed", "noproc", "error"]
 
 
@@ -12,7 +14,8 @@ class ExitReason:
 
     Attributes:
         kind: `normal`, `shutdown`, `kill` (only as a signal), `killed`, `noproc` or `error`.
-        detail: the term of a `shutdown` with a term, or what an `error` was about (often an exception).
+        detail: the term of a `shutdown` with a term, or what an `error` was about (often an
+            exception).
 
     Example:
         >>> shutdown("upgrade").abnormal, error("boom").abnormal, str(shutdown("upgrade"))
@@ -27,6 +30,7 @@ class ExitReason:
         """Whether a transient child that ends with this reason is restarted."""
         return self.kind not in {"normal", "shutdown"}
 
+    @override
     def __str__(self) -> str:
         if self.detail is None:
             return self.kind

@@ -1,4 +1,7 @@
-"""Names: structured, within a scope that nobody else has, and free again the moment their holder has ended."""
+"""Names.
+
+Structured, within a scope that nobody else has, and free again the moment their holder has ended.
+"""
 
 import uuid
 from collections.abc import Hashable
@@ -6,17 +9,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from poolproof.errors import PoolproofError
+from poolproof.supervision.overriding import override
 from poolproof.supervision.process import Process
 from poolproof.supervision.reasons import ExitReason
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The place where one tree's names live; two scopes are never equal, not even across processes or machines.
+    """The place where one tree's names live.
+
+    Two scopes are never equal, not even across processes or machines.
 
     Attributes:
         label: for people; may be the same in many scopes.
-        token: unique; goes into environments, file names and histories, and is compared, never searched for.
+        token: unique; goes into environments, file names and histories, and is compared, never
+            searched for.
     """
 
     label: str
@@ -26,17 +33,22 @@ class Scope:
         """Return the name with these parts in this scope."""
         return Name(self, parts)
 
+    @override
     def __str__(self) -> str:
         return f"{self.label}~{self.token[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A structured name: equal only if the scope and every part are; `("a", "b")` never meets `("a/b",)`."""
+    """A structured name: equal only if the scope and every part are.
+
+    `("a", "b")` never meets `("a/b",)`.
+    """
 
     scope: Scope
     parts: tuple[Hashable, ...]
 
+    @override
     def __str__(self) -> str:
         return f"{self.scope}:{'/'.join(str(part) for part in self.parts)}"
 
@@ -56,7 +68,7 @@ class ForeignNameError(PoolproofError):
 
     def __init__(self, name: Name, scope: Scope) -> None:
         super().__init__(
-            f"expected a name of scope {scope}, got {name}; make it with this registry's `scope.name()`"
+            f"expected a name of scope {scope}, got {name}; make it with the registry's `scope`"
         )
         self.name, self.scope = name, scope
 
@@ -64,8 +76,8 @@ class ForeignNameError(PoolproofError):
 class Registry:
     """Who holds which name, within one scope.
 
-    Unlike Elixir's, a name is free as soon as its holder has ended, before any monitor or link is told: a lookup never
-    returns the dead.
+    Unlike Elixir's, a name is free as soon as its holder has ended, before any monitor or link is
+    told: a lookup never returns the dead.
 
     Args:
         scope: whose names are kept; others are refused.
@@ -83,7 +95,9 @@ class Registry:
         self._holders: dict[Name, list[Process]] = {}
 
     def register(self, name: Name, process: Process) -> None:
-        """Give `name` to `process` until it ends or gives it back; a process that has ended gets nothing.
+        """Give `name` to `process` until it ends or gives it back.
+
+        A process that has ended gets nothing.
 
         Raises:
             AlreadyRegisteredError: keys are unique and somebody has it.
@@ -117,7 +131,8 @@ class Registry:
     def lookup_all(self, name: Name) -> tuple[Process, ...]:
         """Return all living holders of `name`, in the order of their registration."""
         self._check(name)
-        # A task that is over frees its name only when its callback runs; `alive` looks at the task itself.
+        # A task that is over frees its name only when its callback runs; `alive` looks at the task
+        # itself.
         return tuple(process for process in tuple(self._holders.get(name, ())) if process.alive)
 
     def names(self) -> tuple[Name, ...]:

@@ -1,7 +1,9 @@
-"""The decision: a supervisor's situation and an event give a plan; nothing here changes or starts anything.
+"""The decision: a supervisor's situation and an event give a plan.
 
-Events, steps and plans are named tuples, not dataclasses: one restart makes half a dozen of them, and must not take
-longer than Erlang's.
+Nothing here changes or starts anything.
+
+Events, steps and plans are named tuples, not dataclasses: one restart makes half a dozen of them,
+and must not take longer than Erlang's.
 """
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -191,6 +193,14 @@ def decide(situation: Situation, event: Event) -> Plan:
     return _DECISIONS[type(event)](situation, event)
 
 
+def _on_booted(situation: Situation, _: Booted) -> Plan:
+    return tuple(Start(name, "boot") for name in situation.children)
+
+
+def _on_stopped(situation: Situation, event: Stopped) -> Plan:
+    return tuple(_ending(situation, event.reason))
+
+
 def _on_exited(situation: Situation, event: Exited) -> Plan:
     child = situation.children[event.id]
     restart = child.spec.restart
@@ -235,7 +245,10 @@ def _restart(situation: Situation, name: Hashable, now_ns: int) -> Iterable[Step
 
 
 def _group_restart(situation: Situation, name: Hashable) -> Iterator[Step]:
-    """Stop the group in reverse order and start it in order; siblings that are temporary are not started again."""
+    """Stop the group in reverse order and start it in order.
+
+    Siblings that are temporary are not started again.
+    """
     members = _group(situation, name)
     if len(members) == 1:
         yield Start(name, "restart")
@@ -293,7 +306,10 @@ def _ending(situation: Situation, reason: ExitReason) -> Iterator[Step]:
 
 
 def intensity_exceeded(policy: Policy, restarts: Sequence[int], now_ns: int) -> bool:
-    """Return whether one more restart at `now_ns` is one too many: the window is inclusive, as in OTP."""
+    """Return whether one more restart at `now_ns` is one too many.
+
+    The window is inclusive, as in OTP.
+    """
     limit = policy.max_restarts
     if len(restarts) < limit:
         return False
@@ -312,17 +328,20 @@ def _within(policy: Policy, then_ns: int, now_ns: int) -> bool:
 
 
 _DECISIONS: Final[dict[type, Callable[..., Plan]]] = {
-    Booted: lambda situation, _: tuple(Start(name, "boot") for name in situation.children),
+    Booted: _on_booted,
     Exited: _on_exited,
     Retried: _on_retried,
     Due: _on_due,
     StartFailed: _on_start_failed,
-    Stopped: lambda situation, event: tuple(_ending(situation, event.reason)),
+    Stopped: _on_stopped,
 }
 
 
 def expected_at_shutdown(spec: ChildSpec, reason: ExitReason) -> bool:
-    """Return whether a child that was told to stop ended as it should; anything else is a `shutdown_error`."""
+    """Return whether a child that was told to stop ended as it should.
+
+    Anything else is a `shutdown_error`.
+    """
     if spec.shutdown == "brutal_kill" and reason.kind == "killed":
         return True
     if reason == SHUTDOWN and spec.shutdown != "brutal_kill":
@@ -331,7 +350,7 @@ def expected_at_shutdown(spec: ChildSpec, reason: ExitReason) -> bool:
 
 
 def request_answer(child: Child | None) -> Refusal | None:
-    """Return OTP's refusal for restart_child and delete_child, or None where the request can be carried out."""
+    """Return OTP's refusal for restart_child and delete_child, or None if there is none."""
     if child is None:
         return "not_found"
     return None if child.status == "stopped" else child.status

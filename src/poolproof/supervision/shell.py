@@ -1,19 +1,19 @@
 """The thin shell: a supervisor's mailbox, its children's table, and the carrying out of plans.
 
-A supervisor is no task of its own. It handles a message where it arrives, and needs a task only while something must be
-waited for: so a restart costs no switch, and a hundred thousand children cost one table.
+A supervisor is no task of its own. It handles a message where it arrives, and needs a task only
+while something must be waited for: so a restart costs no switch, and a hundred thousand children
+cost one table.
 """
 
 import asyncio
 import contextlib
 import gc
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from poolproof.supervision import restart
 from poolproof.supervision.answers import GoneError, StartError
-from poolproof.supervision.coroutine import CoroutineProcess
 from poolproof.supervision.events import EventName, Sink, TreeEvent, offender
 from poolproof.supervision.overriding import override
 from poolproof.supervision.process import Process, SystemRequest
@@ -21,32 +21,18 @@ from poolproof.supervision.reasons import (
     KILL,
     KILLED,
     NOPROC,
-    SHUTDOWN,
     ExitReason,
     error,
     reason_of,
 )
 from poolproof.supervision.registry import Scope
 from poolproof.supervision.spec import DEFAULT_SHUTDOWN_SECONDS, ChildSpec, Policy
+from poolproof.supervision.steps import CARRY_OUT, Entry
 
 Decide = Callable[[restart.Situation, restart.Event], restart.Plan]
 
 _NS: Final = 1_000_000_000
 _MANY: Final = 1_000
-
-
-class Entry:
-    """One row of the table, under `key`: a specification and the process it has now."""
-
-    __slots__ = ("key", "process", "restarts", "spec", "status", "supervisor")
-
-    def __init__(self, spec: ChildSpec, supervisor: Process, key: Hashable = None) -> None:
-        self.spec = spec
-        self.key = spec.id if key is None else key
-        self.supervisor = supervisor
-        self.process: Process | None = None
-        self.status: restart.Status = "stopped"
-        self.restarts = 0
 
 
 class _Ended(NamedTuple):
@@ -60,10 +46,6 @@ class _Retry(NamedTuple):
 
 class _PauseOver(NamedTuple):
     entry: Entry
-
-
-class _Stray(NamedTuple):
-    message: object
 
 
 class _ParentExit(NamedTuple):
@@ -84,7 +66,7 @@ class Request(NamedTuple):
     prepare: Callable[[], Iterable[restart.Step]]
     answer: Callable[[], object]
     answered: "asyncio.Future[Any]"
-    failed: Callable[[], None] | None = None
+    failed: Callable[[], object] | None = None
     urgent: bool = False
 
 
@@ -93,7 +75,10 @@ def _urgent(message: object) -> bool:
 
 
 class Shell(Process):
-    """What all supervisors share. It is the `Situation` of the decision and the `Parent` of the starters."""
+    """What all supervisors share.
+
+    It is the `Situation` of the decision and the `Parent` of the starters.
+    """
 
     __slots__ = (
         "_boot",
@@ -152,11 +137,15 @@ class Shell(Process):
 
     @override
     def kill(self) -> None:
-        """End at once; the children get `killed`, and whoever survives its patience is killed: nothing is orphaned."""
+        """End at once.
+
+        The children get `killed`, and whoever survives its patience is killed: nothing is orphaned.
+        """
         self._abandon(KILLED)
 
     @override
-    def signal(self, reason: ExitReason, sender: Process | None) -> None:
+    def signal(self, reason: ExitReason, sender: Process | None, /) -> None:
+        """Obey the parent; survive everybody else's signals, as one that traps exits."""
         if sender is not None and sender is self.parent:
             self.deliver(_ParentExit(reason))
 
@@ -164,9 +153,17 @@ class Shell(Process):
         """Take note of the end of a child."""
         self.deliver(_Ended(process, reason))
 
+    def retry(self, child_id: Hashable) -> None:
+        """Try a failed restart again, after what is in the mailbox already."""
+        self.deliver(_Retry(child_id))
+
+    def pause_over(self, entry: Entry) -> None:
+        """Go on with a restart that has waited."""
+        self.deliver(_PauseOver(entry))
+
     def send(self, message: object) -> None:
         """Send something that a supervisor does not understand: it is logged and survived."""
-        self.deliver(_Stray(message))
+        self.deliver(message)
 
     def deliver(self, message: object) -> None:
         """Put `message` into the mailbox, and handle what can be handled."""
@@ -199,25 +196,24 @@ class Shell(Process):
             self._mailbox.remove(message)
         return message
 
-    def _handle(self, message: Any) -> None:
-        kind = type(message)
-        if kind is _Ended:
-            entry = message.process.ticket
-            if entry is not None and entry.process is message.process:
-                self._plan(restart.Exited(entry.key, message.reason, self._now_ns()))
-        elif kind is _Retry:
-            self._plan(restart.Retried(message.id, self._now_ns()))
-        elif kind is _PauseOver:
-            if self.children.get(message.entry.key) is message.entry:
-                self._plan(restart.Due(message.entry.key))
-        elif kind is Request:
-            self._serve(message)
-        elif kind is _ParentExit:
-            self._plan(restart.Stopped(message.reason))
-        else:
-            self.emit(
-                "unexpected_message", reason=ExitReason("normal", repr(message.message)[:300])
-            )
+    def _handle(self, message: object) -> None:
+        match message:
+            case _Ended(process, reason):
+                entry: Entry | None = process.ticket
+                # A stale one: its child has been stopped, or started again, before it was read.
+                if entry is not None and entry.process is process:
+                    self._plan(restart.Exited(entry.key, reason, self._now_ns()))
+            case _Retry(child_id):
+                self._plan(restart.Retried(child_id, self._now_ns()))
+            case _PauseOver(waiting):
+                if self.children.get(waiting.key) is waiting:
+                    self._plan(restart.Due(waiting.key))
+            case Request():
+                self._serve(message)
+            case _ParentExit(reason):
+                self._plan(restart.Stopped(reason))
+            case _:
+                self.emit("unexpected_message", reason=ExitReason("normal", repr(message)[:300]))
 
     def _now_ns(self) -> int:
         return round(self.loop.time() * _NS)
@@ -228,11 +224,12 @@ class Shell(Process):
         """Start all children in order; return None if they are all up, or something to await.
 
         Raises:
-            StartError: a start failed (from here, or from what is awaited); what was up has been stopped.
+            StartError: a start failed (from here, or from what is awaited); what was up has been
+                stopped.
         """
         boot = self._boot
         assert boot is not None, "a supervisor boots once"
-        with _collector_paused(len(self.children) >= _MANY):
+        with _collector_paused(wanted=len(self.children) >= _MANY):
             self._guarded(self._plan, restart.Booted())
         if not boot.done():
             return boot
@@ -241,7 +238,10 @@ class Shell(Process):
         return None
 
     def _guarded(self, carry_out: Callable[..., None], *args: Any) -> None:
-        """Run a part of a plan; a sink or a decision that raises crashes this supervisor, and orphans nothing."""
+        """Run a part of a plan.
+
+        A sink or a decision that raises crashes this supervisor, and orphans nothing.
+        """
         self._handling = True
         try:
             carry_out(*args)
@@ -273,7 +273,7 @@ class Shell(Process):
     def _advance(self) -> None:
         """Carry out steps until the plan is done or something must be waited for."""
         while (step := next(self._steps, None)) is not None:
-            waiting = _DOERS[type(step)](self, step)
+            waiting = CARRY_OUT[type(step)](self, step)
             if waiting is not None:
                 self._busy = self.loop.create_task(waiting)
                 self._busy.add_done_callback(self._waited)
@@ -294,52 +294,10 @@ class Shell(Process):
         self._guarded(self._advance)
         self.drain()
 
-    # What each step does; one that must wait returns what to await.
+    # The way out.
 
-    def _start(self, step: restart.Start) -> Coroutine[Any, Any, None] | None:
-        entry = self.children[step.id]
-        start = entry.spec.start
-        try:
-            if hasattr(start, "start"):
-                process = start.start(self, step.id)
-            else:
-                process = CoroutineProcess(start(), self.loop)
-        except Exception as exception:  # noqa: BLE001 (rule 2: whatever a start raises is a failed start)
-            self._start_failed(step, exception)
-            return None
-        if process is not None and not isinstance(process, Process):
-            return self._start_slowly(entry, step, process)
-        self._started(entry, step, process)
-        return None
-
-    async def _start_slowly(
-        self, entry: Entry, step: restart.Start, process: Awaitable[Process | None]
-    ) -> None:
-        try:
-            started = await process
-        except Exception as exception:  # noqa: BLE001 (as in `_start`)
-            self._start_failed(step, exception)
-        else:
-            self._started(entry, step, started)
-
-    def _started(self, entry: Entry, step: restart.Start, process: Process | None) -> None:
-        if step.cause == "restart":
-            entry.restarts += 1
-        entry.process = process
-        if process is None:
-            entry.status = "stopped"
-            if entry.spec.restart == "temporary" or self.dynamic:
-                self.children.pop(step.id, None)
-            return
-        entry.status = "running"
-        process.ticket = entry
-        process.owner = self
-        if self.sink is not None:
-            self.emit("progress", entry)
-        if process.reason is not None:
-            self.child_exited(process, process.reason)
-
-    def _start_failed(self, step: restart.Start, exception: Exception) -> None:
+    def start_failed(self, step: restart.Start, exception: Exception) -> None:
+        """Drop the rest of the plan and decide anew; tell whoever asked for the start."""
         reason = exception.reason if isinstance(exception, StartError) else reason_of(exception)
         if step.cause == "request" and self._request is not None:
             request, self._request = self._request, None
@@ -349,123 +307,8 @@ class Shell(Process):
                 request.answered.set_exception(StartError(step.id, reason))
         self._steps = iter(self.decide(self, restart.StartFailed(step.id, reason, step.cause)))
 
-    def _terminate(self, step: restart.Terminate) -> Coroutine[Any, Any, None] | None:
-        entry = self.children.get(step.id)
-        if entry is None:
-            return None
-        process = entry.process
-        if process is None or entry.status != "running":
-            self._drop(restart.Drop(step.id))
-            return None
-        if not process.alive:
-            # One that unlinked itself and ended was never noticed: OTP's monitor finds nobody there.
-            self._stopped(entry, NOPROC if process.ticket is None else process.reason or NOPROC)
-            return None
-        ended: asyncio.Future[ExitReason] = self.loop.create_future()
-        process.watch(lambda _, reason: ended.cancelled() or ended.set_result(reason))
-        process.owner = None
-        process.exit(KILL if entry.spec.shutdown == "brutal_kill" else SHUTDOWN, self)
-        if process.reason is not None:
-            self._stopped(entry, process.reason)
-            return None
-        return self._wait_for_end(entry, process, ended)
-
-    async def _wait_for_end(
-        self, entry: Entry, process: Process, ended: "asyncio.Future[ExitReason]"
-    ) -> None:
-        patience = None if entry.spec.shutdown == "brutal_kill" else entry.spec.patience
-        try:
-            async with asyncio.timeout(patience):
-                reason = await asyncio.shield(ended)
-        except TimeoutError:
-            self.emit("shutdown_overrun", entry)
-            process.exit(KILL)
-            reason = await ended
-        self._stopped(entry, reason)
-
-    def _stopped(self, entry: Entry, reason: ExitReason) -> None:
-        expected = restart.expected_at_shutdown(entry.spec, reason)
-        self.emit("exited" if expected else "shutdown_error", entry, reason)
-        if reason.detail == "unkillable":
-            self.emit("unkillable", entry, reason)
-        self._drop(restart.Drop(entry.key))
-
-    def _terminate_all(self, _: restart.TerminateAll) -> Coroutine[Any, Any, None] | None:
-        return self._stop_in_parallel() if self.children else None
-
-    async def _stop_in_parallel(self) -> None:
-        """Tell all at once, with one timer for each distinct patience."""
-        entries = [
-            entry for entry in self.children.values() if entry.status == "running" and entry.process
-        ]
-        ends: list[asyncio.Future[ExitReason]] = []
-        by_patience: dict[float, list[Entry]] = {}
-        for entry in entries:
-            process = entry.process
-            assert process is not None
-            end: asyncio.Future[ExitReason] = self.loop.create_future()
-            ends.append(end)
-            unnoticed = process.reason if process.ticket is not None and not process.alive else None
-            process.owner = None
-            if unnoticed is not None:
-                end.set_result(unnoticed)
-                continue
-            process.watch(lambda _, reason, end=end: end.cancelled() or end.set_result(reason))
-            brutal = entry.spec.shutdown == "brutal_kill"
-            process.exit(KILL if brutal else SHUTDOWN, self)
-            if not brutal and entry.spec.patience is not None:
-                by_patience.setdefault(entry.spec.patience, []).append(entry)
-        timers = [
-            self.loop.call_later(wait, self._overrun, late) for wait, late in by_patience.items()
-        ]
-        reasons = [await end for end in ends]
-        for timer in timers:
-            timer.cancel()
-        for entry, reason in zip(entries, reasons, strict=True):
-            self._stopped(entry, reason)
-
-    def _overrun(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            if entry.process is not None and entry.process.alive:
-                self.emit("shutdown_overrun", entry)
-                entry.process.exit(KILL)
-
-    def _drop(self, step: restart.Drop) -> None:
-        entry = self.children.get(step.id)
-        if entry is None:
-            return
-        if entry.spec.restart == "temporary" or self.dynamic:
-            del self.children[step.id]
-        entry.process, entry.status = None, "stopped"
-
-    def _forget(self, step: restart.Forget) -> None:
-        self.children.pop(step.id, None)
-
-    def _park(self, step: restart.Park) -> None:
-        entry = self.children[step.id]
-        entry.process, entry.status = None, "restarting"
-
-    def _again(self, step: restart.Again) -> None:
-        # By way of the loop: a start that fails for ever must not keep everybody else from running.
-        self.loop.call_soon(self.deliver, _Retry(step.id))
-
-    def _later(self, step: restart.Later) -> None:
-        self.loop.call_later(step.delay, self.deliver, _PauseOver(self.children[step.id]))
-
-    def _count(self, step: restart.Count) -> None:
-        self.restarts.append(step.now_ns)
-
-    def _report(self, step: restart.Report) -> None:
-        if self.sink is not None:
-            self.emit(step.context, self.children.get(step.id), step.reason)
-
-    def _finish(self, step: restart.Finish) -> None:
-        self.emit("down", reason=step.reason)
-        self._close(step.reason)
-
-    # The way out.
-
-    def _close(self, reason: ExitReason) -> None:
+    def close(self, reason: ExitReason) -> None:
+        """End, tell whoever is linked or watches, and answer whoever still waits."""
         self._steps = iter(())
         boot, self._boot = self._boot, None
         pending = [message for message in self._mailbox if isinstance(message, Request)]
@@ -479,7 +322,8 @@ class Shell(Process):
                 self._answer_gone(request, reason)
         if boot is not None:
             boot.set_exception(StartError("/".join(self.path), reason))
-            # Who waits for it gets it; where nobody does any more, it must not be logged as forgotten.
+            # Who waits for it gets it; where nobody does any more, it must not be logged as
+            # forgotten.
             boot.exception()
 
     def _answer_gone(self, request: Request, reason: ExitReason) -> None:
@@ -494,7 +338,7 @@ class Shell(Process):
         entries = [entry for entry in self.children.values() if entry.process is not None]
         with contextlib.suppress(Exception):
             self.emit("down", reason=reason)
-        self._close(reason)
+        self.close(reason)
         for entry in entries:
             process = entry.process
             assert process is not None
@@ -507,7 +351,7 @@ class Shell(Process):
                 )
 
     @override
-    def system(self, request: SystemRequest) -> "asyncio.Future[Any]":
+    def system(self, request: SystemRequest, /) -> "asyncio.Future[Any]":
         """Serve `state` (the rows of the table), `suspend` and `resume`, also while suspended."""
         answered: asyncio.Future[Any] = self.loop.create_future()
         serve = {"state": self._rows, "suspend": self._suspend, "resume": self._resume}.get(
@@ -547,24 +391,9 @@ class Shell(Process):
         )
 
 
-_DOERS: Final[dict[type, Callable[[Any, Any], Coroutine[Any, Any, None] | None]]] = {
-    restart.Start: Shell._start,
-    restart.Count: Shell._count,
-    restart.Report: Shell._report,
-    restart.Terminate: Shell._terminate,
-    restart.TerminateAll: Shell._terminate_all,
-    restart.Drop: Shell._drop,
-    restart.Forget: Shell._forget,
-    restart.Park: Shell._park,
-    restart.Again: Shell._again,
-    restart.Later: Shell._later,
-    restart.Finish: Shell._finish,
-}
-
-
 @contextlib.contextmanager
-def _collector_paused(wanted: bool) -> Iterator[None]:
-    """Keep the garbage collector from walking all children again and again while they are being made."""
+def _collector_paused(*, wanted: bool) -> Generator[None, None, None]:
+    """Keep the garbage collector from walking all children while they are being made."""
     paused = wanted and gc.isenabled()
     if paused:
         gc.disable()

@@ -1,10 +1,14 @@
-"""What a supervisor is told: child specifications and policies, and everything that can be wrong with them."""
+"""What a supervisor is told.
+
+Child specifications and policies, and everything that can be wrong with them.
+"""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from poolproof.errors import UsageError
+from poolproof.supervision.overriding import override
 
 Restart = Literal["permanent", "transient", "temporary"]
 Shutdown = Literal["brutal_kill", "infinity"]
@@ -22,7 +26,8 @@ class ChildSpec:
 
     Attributes:
         id: what the child is called within its supervisor; unique there.
-        start: a coroutine function, a `SupervisorSpec`, or any starter (`coroutine`, `actor`, `os_process`, yours).
+        start: a coroutine function, a `SupervisorSpec`, or any starter (`coroutine`, `actor`,
+            `os_process`, yours).
         restart: `permanent` always, `transient` only after an abnormal exit, `temporary` never.
         shutdown: seconds between the request to stop and the kill, `brutal_kill`, or `infinity`;
             None means 5 seconds for a worker and `infinity` for a supervisor.
@@ -74,7 +79,8 @@ class Policy:
     """How a supervisor reacts, whatever its children are.
 
     Attributes:
-        strategy: whom a due restart concerns: the child, all children, or the child and those started after it.
+        strategy: whom a due restart concerns: the child, all children, or the child and those
+            started after it.
         max_restarts: how many restarts within `max_seconds` are survived; OTP's intensity.
         max_seconds: the length of the window; OTP's period.
         auto_shutdown: whether the end of a significant child ends the supervisor.
@@ -98,6 +104,7 @@ class Problem:
     expected: str
     got: str
 
+    @override
     def __str__(self) -> str:
         return f"{self.where}: expected {self.expected}, got {self.got}"
 
@@ -207,4 +214,5 @@ def _is_number(value: object) -> bool:
 
 
 def is_count(value: object) -> bool:
+    """Return whether `value` is a number of things: an int, not a bool, not negative."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

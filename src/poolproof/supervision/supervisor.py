@@ -1,20 +1,22 @@
 """Supervisors of a fixed set of children, started in order and stopped in reverse."""
 
+# ruff: noqa: ASYNC109 -- a limit is part of the question here: its error says what may have happened
+
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from poolproof.supervision import restart
-from poolproof.supervision.answers import NoAnswerError, RefusedError
+from poolproof.supervision.answers import RefusedError, answer_of
 from poolproof.supervision.dependencies import check_children, start_order
 from poolproof.supervision.events import Sink
-from poolproof.supervision.process import Parent, Process
+from poolproof.supervision.process import Parent, Process, reason_into
 from poolproof.supervision.reasons import KILL, SHUTDOWN, ExitReason
 from poolproof.supervision.registry import Scope
 from poolproof.supervision.restart import Status, request_answer
-from poolproof.supervision.shell import Decide, Entry, Request, Shell
+from poolproof.supervision.shell import Decide, Request, Shell
 from poolproof.supervision.spec import (
     ChildSpec,
     ChildType,
@@ -23,10 +25,12 @@ from poolproof.supervision.spec import (
     SpecError,
     policy_problems,
 )
+from poolproof.supervision.steps import Entry
 
 CALL_SECONDS = 60.0
 
 S = TypeVar("S", bound=Shell)
+T = TypeVar("T")
 
 
 class ChildInfo(NamedTuple):
@@ -39,7 +43,10 @@ class ChildInfo(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The answer of `count_children`: specifications, living processes, and how many are of which type."""
+    """The answer of `count_children`.
+
+    Specifications, living processes, and how many are of which type.
+    """
 
     specs: int
     active: int
@@ -84,7 +91,10 @@ class SupervisorSpec(Policy):
 
 
 def booted(supervisor: S) -> S | Awaitable[S]:
-    """Boot a supervisor for its parent: return it, or what to await where a child of it starts slowly."""
+    """Boot a supervisor for its parent.
+
+    Return it, or what to await where a child of it starts slowly.
+    """
     waiting = supervisor.boot()
     return supervisor if waiting is None else _slowly_booted(supervisor, waiting)
 
@@ -101,8 +111,8 @@ async def _slowly_booted(supervisor: S, waiting: Awaitable[None]) -> S:
 class Supervisor(Shell):
     """A running supervisor; made by `start_supervisor`, `running`, or a parent.
 
-    All calls queue in its mailbox. While it starts or stops a child it answers nobody, as in OTP; `timeout` (seconds,
-    None for ever) bounds each wait.
+    All calls queue in its mailbox. While it starts or stops a child it answers nobody, as in OTP;
+    `timeout` (seconds, None for ever) bounds each wait.
     """
 
     __slots__ = ()
@@ -145,7 +155,8 @@ class Supervisor(Shell):
         return await ask(self, prepare, answer, timeout, failed=lambda: self.children.pop(spec.id))
 
     def _check_new(self, spec: ChildSpec) -> None:
-        # What it requires is here or it is not: with the siblings' own requirements the order is settled.
+        # What it requires is here or it is not: with the siblings' own requirements the order is
+        # settled.
         siblings = [
             replace(entry.spec, requires=())
             for entry in self.children.values()
@@ -164,7 +175,9 @@ class Supervisor(Shell):
     async def terminate_child(
         self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS
     ) -> None:
-        """Stop a child; its specification stays, unless it is temporary. A pending restart is cancelled.
+        """Stop a child.
+
+        Its specification stays, unless it is temporary. A pending restart is cancelled.
 
         Raises:
             RefusedError: `not_found`.
@@ -232,7 +245,7 @@ class Supervisor(Shell):
 
         return await ask(self, answer_first(answer), answer, timeout)
 
-    async def which_children(self, *, timeout: float | None = CALL_SECONDS) -> list[ChildInfo]:  # noqa: ASYNC109
+    async def which_children(self, *, timeout: float | None = CALL_SECONDS) -> list[ChildInfo]:
         """Return all children, the last started first."""
         return await ask(
             self,
@@ -241,14 +254,16 @@ class Supervisor(Shell):
             timeout,
         )
 
-    async def count_children(self, *, timeout: float | None = CALL_SECONDS) -> Counts:  # noqa: ASYNC109
+    async def count_children(self, *, timeout: float | None = CALL_SECONDS) -> Counts:
         """Count specifications and living processes."""
         return await ask(self, nothing, lambda: count(self.children.values()), timeout)
 
     async def stop(
         self, reason: ExitReason = SHUTDOWN, *, timeout: float | None = CALL_SECONDS
     ) -> None:
-        """Stop all children in reverse order, then the supervisor, with `reason`; one that has ended stays so.
+        """Stop all children in reverse order, then the supervisor, with `reason`.
+
+        One that has ended stays so.
 
         Raises:
             NoAnswerError: it is not over within `timeout`; the stopping goes on.
@@ -286,35 +301,29 @@ def answer_first(answer: Callable[[], object]) -> Callable[[], restart.Plan]:
 async def ask(
     shell: Shell,
     prepare: Callable[[], restart.Plan],
-    answer: Callable[[], Any],
-    timeout: float | None,  # noqa: ASYNC109
+    answer: Callable[[], T],
+    timeout: float | None,
     *,
     failed: Callable[[], object] | None = None,
     urgent: bool = False,
-) -> Any:
+) -> T:
     """Queue a request with a supervisor and wait for its answer.
 
     Raises:
         GoneError: the supervisor has ended.
         NoAnswerError: no answer within `timeout` seconds; a request not begun by then is dropped.
     """
-    answered: asyncio.Future[Any] = shell.loop.create_future()
+    answered: asyncio.Future[T] = shell.loop.create_future()
     shell.ask(Request(prepare, answer, answered, failed, urgent))
     if answered.done():
         return answered.result()
-    try:
-        async with asyncio.timeout(timeout) as limit:
-            return await answered
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise NoAnswerError(shell, timeout or 0.0) from None
+    return await answer_of(shell, answered, timeout)
 
 
-async def stop(shell: Shell, reason: ExitReason, timeout: float | None) -> None:  # noqa: ASYNC109
+async def stop(shell: Shell, reason: ExitReason, timeout: float | None) -> None:
     """Stop a supervisor of any kind and wait until it is gone."""
-    ended: asyncio.Future[None] = shell.loop.create_future()
-    shell.watch(lambda _, __: ended.done() or ended.set_result(None))
+    ended: asyncio.Future[ExitReason] = shell.loop.create_future()
+    shell.watch(reason_into(ended))
     if shell.reason is None:
         answered: asyncio.Future[Any] = shell.loop.create_future()
         # It is answered by its end: the failure of the request itself is nobody's news.
@@ -323,11 +332,7 @@ async def stop(shell: Shell, reason: ExitReason, timeout: float | None) -> None:
         shell.ask(
             Request(lambda: shell.decide(shell, stopping), lambda: None, answered, urgent=True)
         )
-    try:
-        async with asyncio.timeout(timeout):
-            await ended
-    except TimeoutError:
-        raise NoAnswerError(shell, timeout or 0.0) from None
+    await answer_of(shell, ended, timeout)
 
 
 async def start_supervisor(
@@ -370,7 +375,7 @@ async def running(
     name: str = "root",
     scope: Scope | None = None,
     sink: Sink | None = None,
-) -> AsyncIterator[Supervisor]:
+) -> AsyncGenerator[Supervisor, None]:
     """Run a tree for the length of a block, and stop it at its end whatever happened."""
     supervisor = await start_supervisor(spec, name=name, scope=scope, sink=sink)
     try:

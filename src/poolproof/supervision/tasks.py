@@ -1,5 +1,7 @@
 """Supervised tasks: temporary children that compute something and end."""
 
+# ruff: noqa: ASYNC109 -- a limit is part of the question here: its error says what may have happened
+
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Sequence
@@ -21,7 +23,10 @@ I = TypeVar("I")  # noqa: E741 (an item of a stream)
 
 
 class TaskEndedError(PoolproofError):
-    """A task ended without a result; whether its work was done is unknown unless `reason` says so."""
+    """A task ended without a result.
+
+    Whether its work was done is unknown unless `reason` says so.
+    """
 
     def __init__(self, reason: ExitReason) -> None:
         super().__init__(f"expected a result of the task, got its end: {reason}")
@@ -36,7 +41,8 @@ class TaskHandle(Generic[T]):
     def __init__(self, process: Process, result: "asyncio.Future[T]") -> None:
         self.process, self.future = process, result
         process.watch(self._ended)
-        # A result that nobody asks for is nobody's error: the exit has been reported by the supervisor.
+        # A result that nobody asks for is nobody's error: the exit has been reported by the
+        # supervisor.
         result.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _ended(self, _: Process, reason: ExitReason) -> None:
@@ -157,15 +163,19 @@ class TaskSupervisor:
         timeout: float = 5.0,
         on_timeout: OnTimeout = "exit",
     ) -> AsyncIterator[TaskOutcome[I, T]]:
-        """Yield one outcome for each item, at most `max_concurrency` tasks at a time; leaving it ends its tasks.
+        """Yield one outcome for each item, at most `max_concurrency` tasks at a time.
+
+        Leaving it ends its tasks.
 
         Args:
             body: what is done with each item.
             items: the items; taken one by one, as tasks become free.
-            max_concurrency: how many run at once, and how many outcomes may wait for an earlier one.
+            max_concurrency: how many run at once, and how many outcomes may wait for an earlier
+                one.
             ordered: whether outcomes come in the order of the items, or as they are there.
             timeout: seconds for each task.
-            on_timeout: `exit` raises `TimeoutError` here, `kill_task` ends only that task, with reason `timeout`.
+            on_timeout: `exit` raises `TimeoutError` here, `kill_task` ends only that task, with
+                reason `timeout`.
 
         Raises:
             UsageError: `max_concurrency` is no positive number.
@@ -178,7 +188,9 @@ class TaskSupervisor:
         try:
             while True:
                 for item in itertools.islice(waiting, max_concurrency - len(open_tasks)):
-                    open_tasks.append(await self._open(body, item, timeout))
+                    open_tasks.append(  # noqa: PERF401 (each start waits for the one before)
+                        await self._open(body, item, timeout)
+                    )
                 if not open_tasks:
                     return
                 first = await _first(open_tasks, ordered=ordered)

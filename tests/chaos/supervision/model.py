@@ -1,4 +1,7 @@
-"""A model of one supervisor, written from the rules alone: slow, without time or concurrency, easy to believe."""
+"""A model of one supervisor, written from the rules alone.
+
+Slow, without time or concurrency, easy to believe.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +43,12 @@ class Model:
         return [[child.id, child.state] for child in reversed(self.children)]
 
     def count(self) -> list[int]:
-        return [len(self.children), sum(child.state == "running" for child in self.children), 0, len(self.children)]
+        return [
+            len(self.children),
+            sum(child.state == "running" for child in self.children),
+            0,
+            len(self.children),
+        ]
 
     # What happens.
 
@@ -53,16 +61,25 @@ class Model:
 
     def die_together(self, deaths: list[tuple[str, str]]) -> None:
         """All of these have died before the supervisor looks; it hears of them in this order."""
-        dead = [(child, reason) for name, reason in deaths if (child := self.find(name)) and child.state == "running"]
+        dead = [
+            (child, reason)
+            for name, reason in deaths
+            if (child := self.find(name)) and child.state == "running"
+        ]
         heard: list[tuple[ModelChild, str]] = []
         for child, reason in dead:
             if child.state == "running":
                 child.state = "dead"
                 heard.append((child, reason))
         for child, reason in heard:
-            # One that a group restart has started again, or has met dead, is not dead news any more.
+            # One that a group restart has started again, or has met dead, is not dead news any
+            # more.
             if self.alive and child.state == "dead":
-                self.hear({id(one): why for one, why in heard}, child, "killed" if reason == "kill" else reason)
+                self.hear(
+                    {id(one): why for one, why in heard},
+                    child,
+                    "killed" if reason == "kill" else reason,
+                )
         while self.alive and self.retries:
             again = self.find(self.retries.pop(0))
             if again is not None and again.state == "restarting":
@@ -77,15 +94,22 @@ class Model:
             return self.restart(child, reasons)
         self.gone(child)
         others = [one for one in self.children if one.significant and one.state != "stopped"]
-        ends = self.auto_shutdown == "any_significant" or (self.auto_shutdown == "all_significant" and not others)
+        ends = self.auto_shutdown == "any_significant" or (
+            self.auto_shutdown == "all_significant" and not others
+        )
         if child.significant and ends:
             self.end("shutdown", reasons)
         return None
 
     def restart(self, child: ModelChild, reasons: dict[int, str]) -> None:
-        self.times = [*(then for then in self.times if self.now - then <= self.max_seconds), self.now]
+        self.times = [
+            *(then for then in self.times if self.now - then <= self.max_seconds),
+            self.now,
+        ]
         if len(self.times) > self.max_restarts:
-            self.events.append(["report", "root", "shutdown", "reached_max_restart_intensity", child.id])
+            self.events.append(
+                ["report", "root", "shutdown", "reached_max_restart_intensity", child.id]
+            )
             self.gone(child)
             return self.end("shutdown", reasons)
         group = [child]

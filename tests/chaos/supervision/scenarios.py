@@ -76,7 +76,11 @@ def scenarios(draw: st.DrawFn) -> Json:
     workers, below = ids_of(tree)
     script: list[Json] = []
     for _ in range(draw(st.integers(1, 8))):
-        kind = draw(st.sampled_from(["exit"] * 6 + ["queued"] * 3 + ["request"] * 4 + ["wait", "start", "stray"]))
+        kind = draw(
+            st.sampled_from(
+                ["exit"] * 6 + ["queued"] * 3 + ["request"] * 4 + ["wait", "start", "stray"]
+            )
+        )
         sup = draw(st.sampled_from(sorted(below)))
         if kind == "wait":
             script.append(["wait", LONG_PAUSE_MS])
@@ -84,12 +88,18 @@ def scenarios(draw: st.DrawFn) -> Json:
             auto = "never"
             new = draw(children(numbers, 0, auto))
             if below[sup] and draw(st.booleans()):
-                new["id"] = draw(st.sampled_from([name for name in below[sup] if name in workers] or [new["id"]]))
+                new["id"] = draw(
+                    st.sampled_from([name for name in below[sup] if name in workers] or [new["id"]])
+                )
             script.append(["start", sup, new])
             workers.append(new["id"])
             below[sup].append(new["id"])
         elif kind == "queued":
-            inner = draw(st.lists(st.one_of(deaths(workers), requests(sup, below[sup])), min_size=1, max_size=4))
+            inner = draw(
+                st.lists(
+                    st.one_of(deaths(workers), requests(sup, below[sup])), min_size=1, max_size=4
+                )
+            )
             script.append(["queued", sup, inner])
         elif kind == "stray":
             script.append(["stray", "root"] if not script else ["which", "root"])
@@ -102,7 +112,9 @@ def deaths(workers: list[str]) -> st.SearchStrategy[Json]:
     """Draw the death of a worker."""
     if not workers:
         return st.just(["which", "root"])
-    return st.tuples(st.just("exit"), st.sampled_from(list(workers)), st.sampled_from(REASONS)).map(list)
+    return st.tuples(st.just("exit"), st.sampled_from(list(workers)), st.sampled_from(REASONS)).map(
+        list
+    )
 
 
 def requests(sup: str, below: list[str]) -> st.SearchStrategy[Json]:

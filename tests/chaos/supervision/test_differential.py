@@ -55,7 +55,11 @@ def drawn_scenarios(number: int, with_seed: int) -> list[Any]:
 def _differences(recorded: dict[str, Any]) -> list[str]:
     kinds: tuple[Kind, ...] = ("coroutine", "double")
     played = ((kind, _play(recorded, kind)) for kind in kinds)
-    return [_difference(recorded, kind, events) for kind, events in played if events != recorded["events"]]
+    return [
+        _difference(recorded, kind, events)
+        for kind, events in played
+        if events != recorded["events"]
+    ]
 
 
 def _play(recorded: dict[str, Any], kind: Kind) -> list[Any]:
@@ -67,7 +71,9 @@ def _play(recorded: dict[str, Any], kind: Kind) -> list[Any]:
 
 def _difference(recorded: dict[str, Any], kind: str, ours: list[Any]) -> str:
     theirs = recorded["events"]
-    at = next((i for i, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1]), -1)
+    at = next(
+        (i for i, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1]), -1
+    )
     return (
         f"{kind}: event {at}: OTP {theirs[at : at + 4]}, ours {ours[at : at + 4]}\n"
         f"tree {recorded['tree']}\nscript {recorded['script']}\nOTP  {theirs}\nours {ours}"

@@ -1,4 +1,7 @@
-"""The supervisor and its model do the same, whatever happens; and every ablated supervisor is told from them."""
+"""The supervisor and its model do the same, whatever happens.
+
+And every ablated supervisor is told from them.
+"""
 
 import os
 from collections.abc import Iterator
@@ -40,13 +43,17 @@ def _share_of_the_zoo(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None:
-        terminal.write_line(f"\nzoo of supervisors: {len(caught)} of {len(ZOO)} caught by the machine")
+        terminal.write_line(
+            f"\nzoo of supervisors: {len(caught)} of {len(ZOO)} caught by the machine"
+        )
 
 
 @pytest.mark.parametrize("ablated", ZOO, ids=lambda decide: decide.__name__)
 def test_machine_catches(ablated: Decide) -> None:
     """A supervisor with one ablation differs from the model."""
-    quick = profile(ZOO_EXAMPLES, phases=[Phase.generate], verbosity=Verbosity.quiet, report_multiple_bugs=False)
+    quick = profile(
+        ZOO_EXAMPLES, phases=[Phase.generate], verbosity=Verbosity.quiet, report_multiple_bugs=False
+    )
 
     with pytest.raises(AssertionError):
         run_state_machine_as_test(seed(1)(machine_for(ablated)), settings=quick)

@@ -30,7 +30,11 @@ class With:
 
     def __init__(self, situation: Situation, **changes: Any) -> None:
         self.policy = replace(situation.policy, **changes)
-        self.children, self.restarts, self.dynamic = situation.children, situation.restarts, situation.dynamic
+        self.children, self.restarts, self.dynamic = (
+            situation.children,
+            situation.restarts,
+            situation.dynamic,
+        )
 
 
 def counts_a_group_restart_per_child(situation: Situation, event: Event) -> Plan:
@@ -47,8 +51,14 @@ def restarts_siblings_of_a_temporary(situation: Situation, event: Event) -> Plan
         return plan
     if situation.children[event.id].spec.restart != "temporary":
         return plan
-    kept = [child.spec.id for child in situation.children.values() if child.spec.restart != "temporary"]
-    return (*plan, *[Terminate(name) for name in reversed(kept)], *[Start(name, "restart") for name in kept])
+    kept = [
+        child.spec.id for child in situation.children.values() if child.spec.restart != "temporary"
+    ]
+    return (
+        *plan,
+        *[Terminate(name) for name in reversed(kept)],
+        *[Start(name, "restart") for name in kept],
+    )
 
 
 def forgets_the_reverse_order(situation: Situation, event: Event) -> Plan:
@@ -66,7 +76,9 @@ def survives_one_restart_too_many(situation: Situation, event: Event) -> Plan:
 
 
 def gives_up_one_restart_too_early(situation: Situation, event: Event) -> Plan:
-    return restart.decide(With(situation, max_restarts=max(0, situation.policy.max_restarts - 1)), event)
+    return restart.decide(
+        With(situation, max_restarts=max(0, situation.policy.max_restarts - 1)), event
+    )
 
 
 def has_no_window(situation: Situation, event: Event) -> Plan:
@@ -113,7 +125,9 @@ def gives_up_after_a_failed_restart(situation: Situation, event: Event) -> Plan:
 
 def does_not_count_retries(situation: Situation, event: Event) -> Plan:
     plan = restart.decide(situation, event)
-    return tuple(step for step in plan if not (isinstance(event, Retried) and isinstance(step, Count)))
+    return tuple(
+        step for step in plan if not (isinstance(event, Retried) and isinstance(step, Count))
+    )
 
 
 def does_not_count_normal_exits(situation: Situation, event: Event) -> Plan:

@@ -1,8 +1,11 @@
-"""Start, restart and memory of a supervisor's children, as ratios to Erlang/OTP in the same interleaved run.
+"""Start, restart and memory of children, as ratios to Erlang/OTP in one interleaved run.
 
-`static` (one_for_one with N specifications) is what is promised. Of Erlang's two kinds the faster restart is the
+`static` (one_for_one with N specifications) is what is promised. Of Erlang's two kinds the faster
+restart is the
 anchor: its static one looks through all children for a dead one, which ours does not.
 """
+
+# ruff: noqa: T201 -- the figures are what these tests are for
 
 import json
 import shutil
@@ -32,9 +35,15 @@ BYTES = 2_500
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("erlang")
-    compile_it = "[S, P] = init:get_plain_arguments(), {ok, _} = compile:file(S, [{outdir, P}]), halt()."
+    compile_it = (
+        "[S, P] = init:get_plain_arguments(), {ok, _} = compile:file(S, [{outdir, P}]), halt()."
+    )
     script = str(SCRIPTS / "measure_otp.erl")
-    subprocess.run(["erl", "-noshell", "-eval", compile_it, "-extra", script, str(place)], check=True, timeout=60)
+    subprocess.run(
+        ["erl", "-noshell", "-eval", compile_it, "-extra", script, str(place)],
+        check=True,
+        timeout=60,
+    )
     return place
 
 
@@ -52,7 +61,9 @@ def measured(request: pytest.FixtureRequest, compiled: Path) -> dict[str, list[d
 
 
 def sample(command: list[str], line: str) -> dict[str, Any]:
-    done = subprocess.run(command, input=line + "\n", capture_output=True, text=True, check=True, timeout=200)
+    done = subprocess.run(
+        command, input=line + "\n", capture_output=True, text=True, check=True, timeout=200
+    )
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
 
@@ -90,8 +101,8 @@ def test_restart_does_not_grow_with_the_number_of_children() -> None:
     ours = [sys.executable, str(SCRIPTS / "measure_supervision.py")]
     times: dict[int, list[float]] = {SIZES[0]: [], SIZES[-1]: []}
     for _ in range(SAMPLES):
-        for size in times:
-            times[size].append(sample(ours, f"static {size} {CRASHES}")["restart_ns"])
+        for size, seen in times.items():
+            seen.append(sample(ours, f"static {size} {CRASHES}")["restart_ns"])
 
     small, large = (statistics.median(times[size]) for size in times)
     print(f"\nrestart among {SIZES[-1]} children: {large / small:.2f} x that among {SIZES[0]}")

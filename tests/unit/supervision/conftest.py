@@ -28,7 +28,9 @@ class Record(list[TreeEvent]):
 
     def names(self, child: str | None = None) -> list[str]:
         """Return the names of the events, of all or of one child."""
-        return [one.name for one in self if child is None or (one.offender and one.offender.id == child)]
+        return [
+            one.name for one in self if child is None or (one.offender and one.offender.id == child)
+        ]
 
 
 @pytest.fixture

@@ -70,8 +70,12 @@ def test_call_returns_what_handle_returns(simulated: Simulated) -> None:
     assert simulated(main()) == [7, 8, 9]
 
 
-@pytest.mark.parametrize(("message", "reason"), [("stop", "shutdown"), ("crash", "error(ValueError: crash)")])
-def test_end_while_asked_is_told_to_the_asker(message: str, reason: str, simulated: Simulated) -> None:
+@pytest.mark.parametrize(
+    ("message", "reason"), [("stop", "shutdown"), ("crash", "error(ValueError: crash)")]
+)
+def test_end_while_asked_is_told_to_the_asker(
+    message: str, reason: str, simulated: Simulated
+) -> None:
     async def main() -> str:
         process = await spawn_actor(Counter)
         with pytest.raises(GoneError) as gone:
@@ -116,7 +120,9 @@ def test_mailbox_has_a_limit(simulated: Simulated) -> None:
             await suspend(process)
             for _ in range(3):
                 process.cast(1)
-            with pytest.raises(MailboxFullError, match=r"^expected fewer than 3 unhandled messages"):
+            with pytest.raises(
+                MailboxFullError, match=r"^expected fewer than 3 unhandled messages"
+            ):
                 process.cast(1)
 
     simulated(main())
@@ -197,7 +203,9 @@ def test_failing_init_is_a_failed_start(simulated: Simulated) -> None:
 
     async def main() -> int:
         with pytest.raises(StartError):
-            await start_supervisor(SupervisorSpec(children=[ChildSpec(id="a", start=actor(Broken))]))
+            await start_supervisor(
+                SupervisorSpec(children=[ChildSpec(id="a", start=actor(Broken))])
+            )
         return len(asyncio.all_tasks())
 
     assert simulated(main()) == 1
@@ -205,7 +213,9 @@ def test_failing_init_is_a_failed_start(simulated: Simulated) -> None:
 
 def test_restarted_actor_has_a_fresh_state(simulated: Simulated) -> None:
     async def main() -> int:
-        async with running(SupervisorSpec(children=[ChildSpec(id="a", start=actor(Counter, 7))])) as supervisor:
+        async with running(
+            SupervisorSpec(children=[ChildSpec(id="a", start=actor(Counter, 7))])
+        ) as supervisor:
             process = (await supervisor.which_children())[0].process
             assert isinstance(process, ActorProcess)
             process.cast("add")

@@ -11,8 +11,15 @@ from poolproof.supervision.conformance import Kind, play
 
 pytestmark = pytest.mark.unit
 
-RECORDINGS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "recordings" / "otp.json").read_text())
-REAL = ("one_for_all fails part-way", "escalates three levels", "requests interleave with retries", "ignore at restart")
+RECORDINGS: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "recordings" / "otp.json").read_text()
+)
+REAL = (
+    "one_for_all fails part-way",
+    "escalates three levels",
+    "requests interleave with retries",
+    "ignore at restart",
+)
 
 
 @pytest.mark.parametrize("kind", ["coroutine", "double"])
@@ -30,7 +37,12 @@ def test_whole_seconds_make_no_difference_here(recorded: dict[str, Any]) -> None
 
 def test_every_rule_is_in_the_table() -> None:
     """Each strategy, restart type and reason, and each rule that a recording can show."""
-    rules = {rule for recorded in RECORDINGS for part in recorded["rule"].split() for rule in expanded(part)}
+    rules = {
+        rule
+        for recorded in RECORDINGS
+        for part in recorded["rule"].split()
+        for rule in expanded(part)
+    }
 
     assert len(RECORDINGS) >= 60
     assert rules >= {*range(1, 22), 23, 24, 25}

@@ -1,5 +1,7 @@
 """The decision is a function of the situation and the event, and of nothing else."""
 
+# ruff: noqa: FBT001 -- what Hypothesis or a table of parameters draws comes by name
+
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -113,7 +115,9 @@ def test_fine_window_is_inclusive_to_the_nanosecond(gap: float, exceeded: bool) 
     assert intensity_exceeded(policy, [900_000_000], 900_000_000 + round(gap * S)) is exceeded
 
 
-@pytest.mark.parametrize(("first", "gap", "exceeded"), [(0.0, 1.9, True), (0.9, 1.2, False), (0.1, 1.2, True)])
+@pytest.mark.parametrize(
+    ("first", "gap", "exceeded"), [(0.0, 1.9, True), (0.9, 1.2, False), (0.1, 1.2, True)]
+)
 def test_whole_seconds_depend_on_the_phase(first: float, gap: float, exceeded: bool) -> None:
     """OTP's clock: with a period of 1 s, a gap of 1.2 s is fatal or not."""
     policy = Policy(max_restarts=1, max_seconds=1, clock="whole_seconds")
@@ -133,7 +137,9 @@ def test_whole_seconds_depend_on_the_phase(first: float, gap: float, exceeded: b
         ("temporary", 5, ExitReason("killed"), False),
     ],
 )
-def test_ends_that_a_shutdown_expects(restart: str, shutdown: object, reason: ExitReason, expected: bool) -> None:
+def test_ends_that_a_shutdown_expects(
+    restart: str, shutdown: object, reason: ExitReason, expected: bool
+) -> None:
     spec = ChildSpec(id="a", start=worker, restart=restart, shutdown=shutdown)  # type: ignore[arg-type]
 
     assert expected_at_shutdown(spec, reason) is expected

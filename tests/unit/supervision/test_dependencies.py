@@ -25,7 +25,9 @@ def test_given_order_is_kept_where_nothing_is_required() -> None:
 
 
 def test_required_children_come_first() -> None:
-    assert order(child("pool", "registry", "breaker"), child("breaker", "registry"), child("registry")) == [
+    assert order(
+        child("pool", "registry", "breaker"), child("breaker", "registry"), child("registry")
+    ) == [
         "registry",
         "breaker",
         "pool",
@@ -54,7 +56,10 @@ def test_cycle_is_named(children: tuple[ChildSpec, ...], cycle: str) -> None:
 
 
 def test_two_ways_to_the_same_child_are_no_cycle() -> None:
-    assert order(child("top", "l", "r"), child("l", "base"), child("r", "base"), child("base"))[0] == "base"
+    assert (
+        order(child("top", "l", "r"), child("l", "base"), child("r", "base"), child("base"))[0]
+        == "base"
+    )
 
 
 def test_unknown_sibling_is_named() -> None:

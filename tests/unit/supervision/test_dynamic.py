@@ -1,5 +1,7 @@
 """Supervisors of children that come and go, of partitions, and of tasks."""
 
+# ruff: noqa: FBT001 -- what Hypothesis or a table of parameters draws comes by name
+
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
@@ -118,7 +120,12 @@ def test_children_are_addressed_by_process(simulated: Simulated) -> None:
         await supervisor.stop()
         return refused
 
-    assert simulated(main()) == ["simple_one_for_one", "not_found", "simple_one_for_one", "simple_one_for_one"]
+    assert simulated(main()) == [
+        "simple_one_for_one",
+        "not_found",
+        "simple_one_for_one",
+        "simple_one_for_one",
+    ]
 
 
 def test_crashed_child_is_restarted_and_a_normal_end_is_forgotten(simulated: Simulated) -> None:
@@ -173,7 +180,9 @@ def test_failed_start_and_ignore_leave_no_trace(simulated: Simulated) -> None:
 
 
 def test_dynamic_supervisor_has_one_strategy() -> None:
-    problems = DynamicSupervisorSpec(strategy="one_for_all", auto_shutdown="any_significant", max_children=-1).problems()
+    problems = DynamicSupervisorSpec(
+        strategy="one_for_all", auto_shutdown="any_significant", max_children=-1
+    ).problems()
 
     assert [problem.where for problem in problems] == [
         "supervisor.strategy",
@@ -196,9 +205,15 @@ def test_dynamic_supervisor_lives_in_a_tree(simulated: Simulated) -> None:
 
 def test_partitions_are_routed_by_key(simulated: Simulated) -> None:
     async def main() -> list[bool]:
-        supervisor = await start_partition_supervisor(PartitionSupervisorSpec(child=child(), partitions=3))
+        supervisor = await start_partition_supervisor(
+            PartitionSupervisorSpec(child=child(), partitions=3)
+        )
         infos = {info.id: info.process for info in await supervisor.which_children()}
-        found = [supervisor.route(4) is infos[1], supervisor.route("x") is supervisor.route("x"), len(infos) == 3]
+        found = [
+            supervisor.route(4) is infos[1],
+            supervisor.route("x") is supervisor.route("x"),
+            len(infos) == 3,
+        ]
         await supervisor.terminate_child(1)
         with pytest.raises(RefusedError, match=r"^not_found"):
             supervisor.route(1)
@@ -224,7 +239,9 @@ def test_each_partition_may_have_its_arguments(simulated: Simulated) -> None:
         spec = PartitionSupervisorSpec(
             child=child(),
             partitions=2,
-            with_arguments=lambda spec, number: replace(spec, start=coroutine(numbered, number * 10)),
+            with_arguments=lambda spec, number: replace(
+                spec, start=coroutine(numbered, number * 10)
+            ),
         )
         below = ChildSpec(id="p", start=spec, type="supervisor")
         async with running(SupervisorSpec(children=[below])):
@@ -297,16 +314,22 @@ def test_linked_task_shares_its_fate(simulated: Simulated) -> None:
 
 
 @pytest.mark.parametrize(("ordered", "expected"), [(True, [5, 1, 3, 2]), (False, [1, 3, 5, 2])])
-def test_stream_yields_each_outcome(ordered: bool, expected: list[float], simulated: Simulated) -> None:
+def test_stream_yields_each_outcome(
+    ordered: bool, expected: list[float], simulated: Simulated
+) -> None:
     async def body(supervisor: TaskSupervisor) -> list[Any]:
-        stream = supervisor.stream(double, [5, 1, 3, 2], max_concurrency=2, ordered=ordered, timeout=60)
+        stream = supervisor.stream(
+            double, [5, 1, 3, 2], max_concurrency=2, ordered=ordered, timeout=60
+        )
         return [outcome async for outcome in stream]
 
     outcomes = simulated(tasks(body))
 
     assert [outcome.item for outcome in outcomes] == expected
     assert {outcome.item: outcome.value for outcome in outcomes} == {5: 10, 1: 2, 3: None, 2: 4}
-    assert [str(outcome.reason) for outcome in outcomes if outcome.reason] == ["error(ValueError: three)"]
+    assert [str(outcome.reason) for outcome in outcomes if outcome.reason] == [
+        "error(ValueError: three)"
+    ]
 
 
 def test_stream_runs_no_more_at_once_than_allowed(simulated: Simulated) -> None:
@@ -327,7 +350,9 @@ def test_stream_runs_no_more_at_once_than_allowed(simulated: Simulated) -> None:
 
 def test_stream_kills_what_is_too_slow(simulated: Simulated) -> None:
     async def body(supervisor: TaskSupervisor) -> list[str]:
-        stream = supervisor.stream(double, [1, 60], max_concurrency=2, timeout=5, on_timeout="kill_task")
+        stream = supervisor.stream(
+            double, [1, 60], max_concurrency=2, timeout=5, on_timeout="kill_task"
+        )
         return [str(outcome.reason) async for outcome in stream]
 
     assert simulated(tasks(body)) == ["None", "error(timeout)"]

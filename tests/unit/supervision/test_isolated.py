@@ -1,4 +1,7 @@
-"""Trees for tests: they never meet, roll back alone, and survive the kills that they are told of."""
+"""Trees for tests.
+
+They never meet, roll back alone, and survive the kills that they are told of.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -56,7 +59,8 @@ def test_a_hundred_side_by_side_do_not_meet(simulated: Simulated) -> None:
         return [
             len({tree.scope.token for tree in trees}),
             before[1::2] == after[1::2],
-            holders == [None if index % 2 == 0 else mine["worker_1"] for index, mine in enumerate(before)],
+            holders
+            == [None if index % 2 == 0 else mine["worker_1"] for index, mine in enumerate(before)],
             len(asyncio.all_tasks()),
         ]
 
@@ -123,13 +127,15 @@ def tree(number: int, **policy: Any) -> SupervisorSpec:
 
 def test_preflight_warns_of_every_supervisor_that_must_end() -> None:
     below = tree(10, max_restarts=3)
-    root = SupervisorSpec(children=[ChildSpec(id="pool", start=below, type="supervisor")], max_restarts=9)
+    root = SupervisorSpec(
+        children=[ChildSpec(id="pool", start=below, type="supervisor")], max_restarts=9
+    )
 
     (warning,) = preflight(root, kill_share=0.6, within=1)
 
     assert str(warning) == (
-        "root/pool: expected at most 3 restarts in 5 s, got at least 6 by this scenario: the tree must end; "
-        "raise max_restarts to 6"
+        "root/pool: expected at most 3 restarts in 5 s, got at least 6 by this scenario: "
+        "the tree must end; raise max_restarts to 6"
     )
 
 
@@ -138,7 +144,8 @@ def test_preflight_is_content_with_a_sufficient_intensity() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kills", "within", "expected"), [(6, 1, 6), (6, 5, 6), (60, 50, 7), (60, 60, 6), (0, 1, 0), (2, 1000, 1)]
+    ("kills", "within", "expected"),
+    [(6, 1, 6), (6, 5, 6), (60, 50, 7), (60, 60, 6), (0, 1, 0), (2, 1000, 1)],
 )
 def test_kills_that_must_share_a_window(kills: int, within: float, expected: int) -> None:
     assert kills_in_a_window(kills, within=within, max_seconds=5) == expected

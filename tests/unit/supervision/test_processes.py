@@ -56,7 +56,9 @@ async def swallows_cancellation() -> None:
         (ExitWith(error("boom")), error("boom")),
     ],
 )
-def test_coroutine_names_its_exit_reason(how: BaseException | None, reason: ExitReason, simulated: Simulated) -> None:
+def test_coroutine_names_its_exit_reason(
+    how: BaseException | None, reason: ExitReason, simulated: Simulated
+) -> None:
     async def main() -> ExitReason:
         return (await monitor(spawn(ends(how)))).reason
 
@@ -132,7 +134,7 @@ def test_coroutine_that_refuses_to_close_is_told_of(simulated: Simulated) -> Non
             while not released:
                 try:
                     await asyncio.Event().wait()
-                except BaseException:  # noqa: BLE001, S112
+                except BaseException:  # noqa: BLE001
                     continue
 
         process = spawn(swallows_everything())
@@ -173,7 +175,10 @@ def test_abnormal_end_reaches_whom_it_is_linked_to(simulated: Simulated) -> None
         link(other, third)
         await asyncio.sleep(0)
         one.exit(KILL)
-        return [(await monitor(third)).reason, *[each.reason for each in (one, other) if each.reason]]
+        return [
+            (await monitor(third)).reason,
+            *[each.reason for each in (one, other) if each.reason],
+        ]
 
     assert simulated(main()) == [KILLED, KILLED, KILLED]
 

@@ -73,7 +73,9 @@ def test_name_of_another_scope_is_refused(registry: Registry) -> None:
         registry.lookup(Scope("test").name("a"))
 
 
-def test_name_is_free_before_a_monitor_is_told(registry: Registry, simulated: Callable[..., Any]) -> None:
+def test_name_is_free_before_a_monitor_is_told(
+    registry: Registry, simulated: Callable[..., Any]
+) -> None:
     async def main() -> list[Any]:
         seen: list[Any] = []
         process = spawn(asyncio.Event().wait())

@@ -47,7 +47,9 @@ def test_wait_for_nothing_is_an_error() -> None:
     async def main() -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(simulation.SimulationStalledError, match=r"^expected something ready or a timer"):
+    with pytest.raises(
+        simulation.SimulationStalledError, match=r"^expected something ready or a timer"
+    ):
         simulation.run(main())
 
 

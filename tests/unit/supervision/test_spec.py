@@ -46,7 +46,8 @@ def test_all_problems_are_reported_at_once(simulated: Callable[..., Any]) -> Non
         ({"clock": "coarse"}, "root.clock: expected one of fine, whole_seconds, got 'coarse'"),
         (
             {"auto_shutdown": "always"},
-            "root.auto_shutdown: expected one of never, any_significant, all_significant, got 'always'",
+            "root.auto_shutdown: expected one of never, any_significant, all_significant, got "
+            + repr("always"),
         ),
         (
             {"backoff": Backoff(initial=-1, maximum=1)},
@@ -66,12 +67,21 @@ def test_problem_says_where_and_what(fields: dict[str, Any], expected: str) -> N
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"shutdown": "soon"}, "shutdown: expected seconds >= 0, 'brutal_kill', 'infinity' or None, got 'soon'"),
+        (
+            {"shutdown": "soon"},
+            "shutdown: expected seconds >= 0, 'brutal_kill', 'infinity' or None, got 'soon'",
+        ),
         ({"type": "boss"}, "type: expected 'worker' or 'supervisor', got 'boss'"),
         ({"significant": True}, "significant: expected False for a permanent child, got True"),
         ({"restart": "transient", "significant": 1}, "significant: expected True or False, got 1"),
-        ({"start": 5}, "start: expected a coroutine function, a SupervisorSpec or another starter, got 5"),
-        ({"start": SupervisorSpec()}, "type: expected 'supervisor', as its start says, got 'worker'"),
+        (
+            {"start": 5},
+            "start: expected a coroutine function, a SupervisorSpec or another starter, got 5",
+        ),
+        (
+            {"start": SupervisorSpec()},
+            "type: expected 'supervisor', as its start says, got 'worker'",
+        ),
         ({"requires": ("b",)}, "requires: expected siblings (none), got 'b'"),
     ],
 )
@@ -84,7 +94,15 @@ def test_child_problem_says_where_and_what(fields: dict[str, Any], expected: str
 def test_sound_specification_has_no_problem() -> None:
     below = SupervisorSpec(children=[ChildSpec(id="x", start=worker, shutdown="brutal_kill")])
 
-    assert problems(children=[ChildSpec(id="b", start=below, type="supervisor"), ChildSpec(id=1, start=worker)]) == []
+    assert (
+        problems(
+            children=[
+                ChildSpec(id="b", start=below, type="supervisor"),
+                ChildSpec(id=1, start=worker),
+            ]
+        )
+        == []
+    )
 
 
 def test_patience_depends_on_the_type() -> None:

@@ -83,7 +83,10 @@ def test_crashed_supervisor_orphans_nothing(simulated: Simulated) -> None:
 
     async def main() -> tuple[str, int]:
         spec = SupervisorSpec(
-            children=[ChildSpec(id="a", start=stubborn, shutdown=1), ChildSpec(id="b", start=crashes)]
+            children=[
+                ChildSpec(id="a", start=stubborn, shutdown=1),
+                ChildSpec(id="b", start=crashes),
+            ]
         )
         supervisor = await start_supervisor(spec, sink=raises)
         reason = (await monitor(supervisor)).reason
@@ -99,8 +102,13 @@ def test_failed_start_leaves_nothing(simulated: Simulated) -> None:
 
     async def main() -> int:
         late = coroutine(never_up, announces=True, start_timeout=1)
-        spec = SupervisorSpec(children=[ChildSpec(id="a", start=forever), ChildSpec(id="b", start=late)])
-        with pytest.raises(StartError, match=r"^expected 'root' to start, got shutdown\(.*'failed_to_start_child', 'b'"):
+        spec = SupervisorSpec(
+            children=[ChildSpec(id="a", start=forever), ChildSpec(id="b", start=late)]
+        )
+        with pytest.raises(
+            StartError,
+            match=r"^expected 'root' to start, got shutdown\(.*'failed_to_start_child', 'b'",
+        ):
             await start_supervisor(spec)
         return len(asyncio.all_tasks())
 
@@ -117,7 +125,9 @@ def test_announced_child_is_up_before_the_next_one_starts(simulated: Simulated) 
         await asyncio.Event().wait()
 
     async def main() -> list[str]:
-        children = [ChildSpec(id=name, start=coroutine(slow, name, announces=True)) for name in "ab"]
+        children = [
+            ChildSpec(id=name, start=coroutine(slow, name, announces=True)) for name in "ab"
+        ]
         async with running(SupervisorSpec(children=children)):
             return [*order, "all up"]
 
@@ -186,7 +196,9 @@ def test_no_backoff_by_default(simulated: Simulated, record: Any) -> None:
 def test_child_in_a_pause_can_be_terminated(simulated: Simulated) -> None:
     async def main() -> list[str]:
         spec = SupervisorSpec(
-            children=[ChildSpec(id="a", start=crashes)], backoff=Backoff(initial=5, maximum=5), max_restarts=5
+            children=[ChildSpec(id="a", start=crashes)],
+            backoff=Backoff(initial=5, maximum=5),
+            max_restarts=5,
         )
         async with running(spec) as supervisor:
             await asyncio.sleep(1)
@@ -354,4 +366,6 @@ def test_killed_is_not_killed_twice(simulated: Simulated, record: Any) -> None:
 
     simulated(main())
 
-    assert [(event.name, event.reason) for event in record if event.offender][1:] == [("exited", KILLED)]
+    assert [(event.name, event.reason) for event in record if event.offender][1:] == [
+        ("exited", KILLED)
+    ]

@@ -1,5 +1,7 @@
 """The events of a tree go to the history, and `poolproof tree` shows them."""
 
+# ruff: noqa: ASYNC240 -- /proc and small files do not block, and processes set no event
+
 import argparse
 import asyncio
 from collections.abc import Callable
@@ -34,7 +36,9 @@ async def forever() -> None:
 
 
 def spec() -> SupervisorSpec:
-    below = SupervisorSpec(children=[ChildSpec(id="x", start=forever), ChildSpec(id="y", start=forever)])
+    below = SupervisorSpec(
+        children=[ChildSpec(id="x", start=forever), ChildSpec(id="y", start=forever)]
+    )
     return SupervisorSpec(
         children=[
             ChildSpec(id="pool", start=below, type="supervisor"),
@@ -45,12 +49,17 @@ def spec() -> SupervisorSpec:
 
 
 def recorded(path: Path, simulated: Simulated) -> tuple[Node, bytes]:
-    """Run a tree that loses some children, into a history; return its picture and the history before it stopped."""
+    """Run a tree that loses some children, into a history.
+
+    Return its picture and the history before it stopped.
+    """
 
     async def main() -> tuple[Node, bytes]:
         scope = Scope("run")
         with path.open("ab") as file:
-            supervisor = await start_supervisor(spec(), scope=scope, sink=history_sink(file, scope=scope.token))
+            supervisor = await start_supervisor(
+                spec(), scope=scope, sink=history_sink(file, scope=scope.token)
+            )
             pool = (await supervisor.which_children())[-1].process
             assert isinstance(pool, Supervisor)
             x = (await pool.which_children())[-1].process
@@ -75,12 +84,20 @@ def without_exits(node: Node) -> Any:
     return node.name, node.state, node.restarts, node.type, below
 
 
-def test_history_and_running_tree_give_the_same_picture(tmp_path: Path, simulated: Simulated) -> None:
+def test_history_and_running_tree_give_the_same_picture(
+    tmp_path: Path, simulated: Simulated
+) -> None:
     running_now, history = recorded(tmp_path / "history.jsonl", simulated)
 
     (from_file,) = from_history(events(history))
 
-    pool = ("pool", "running", 0, "supervisor", [("x", "running", 1, "worker", []), ("y", "running", 0, "worker", [])])
+    pool = (
+        "pool",
+        "running",
+        0,
+        "supervisor",
+        [("x", "running", 1, "worker", []), ("y", "running", 0, "worker", [])],
+    )
     expected = ("root", "running", 0, "supervisor", [pool, ("stopped", "stopped", 0, "worker", [])])
     assert without_exits(running_now) == expected
     assert without_exits(from_file) == expected
