@@ -60,10 +60,10 @@ class OsProcess(Process):
 
     @override
     def signal(self, reason: ExitReason, _sender: Process | None, /) -> None:
-        """Send SIGTERM; `normal` is ignored."""
+        """Send SIGTERM for a shutdown, SIGKILL for what is abnormal; `normal` is ignored."""
         if reason != NORMAL:
             self._asked = reason
-            self._send(signal.SIGTERM)
+            self._send(signal.SIGKILL if reason.abnormal else signal.SIGTERM)
 
     @override
     def kill(self) -> None:

@@ -16,7 +16,7 @@ from zoo import ZOO, Decide
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", "200"))
-ZOO_EXAMPLES = 400
+ZOO_EXAMPLES = 3000
 
 caught: list[str] = []
 

@@ -135,7 +135,7 @@ def test_stop_asks_before_it_kills() -> None:
 
 def test_killed_supervisor_takes_its_processes_along() -> None:
     async def body(_: list[TreeEvent]) -> None:
-        supervisor = await start_supervisor(spec(FAMILY, ["sleep", "1000"], shutdown=0.05))
+        supervisor = await start_supervisor(spec(FAMILY, ["sleep", "1000"], shutdown="infinity"))
         all_tokens = [tokens(process)[-1] for process in await processes(supervisor)]
         supervisor.exit(KILL)
         await until(lambda: not any(carriers(token) for token in all_tokens))
@@ -196,9 +196,9 @@ PROGRAM = """
 
     async def main():
         below = SupervisorSpec(children=[ChildSpec(id="q", start=os_process(["sleep", "1000"]))])
-        family = ["sh", "-c", "setsid sleep 1000 & (trap '' TERM; exec sleep 1000) & exec sleep
-        1000"] children = [
-            ChildSpec(id="p", start=os_process(family)),
+        line = "setsid sleep 1000 & (trap '' TERM; exec sleep 1000) & exec sleep 1000"
+        children = [
+            ChildSpec(id="p", start=os_process(["sh", "-c", line])),
             ChildSpec(id="s", start=below, type="supervisor"),
         ]
         supervisor = await start_supervisor(SupervisorSpec(children=children))
@@ -222,6 +222,7 @@ def test_killed_interpreter_leaves_nothing(number: int, tmp_path: Path) -> None:
         try:
             assert interpreter.stdout is not None
             token = interpreter.stdout.readline().strip()
+            assert token, "expected the program to print its token, got its end"
             wait_until(lambda: len(carriers(token)) == 4, "the whole family is there")
             interpreter.send_signal(number)
             interpreter.wait(PATIENCE_SECONDS)
@@ -249,6 +250,56 @@ def wait_until(fact: Callable[[], bool], what: str) -> None:
         assert time.monotonic() < deadline, f"expected within {PATIENCE_SECONDS:g} s that {what}"
         # Between two looks at /proc the machine needs a chance to do what is waited for.
         os.sched_yield()
+
+
+TWIN = """
+    import asyncio, sys
+    from poolproof.supervision import ChildSpec, os_process, start_isolated_supervisor
+
+    async def main():
+        child = ChildSpec(id="worker", start=os_process(["sleep", "1000"]))
+        async with await start_isolated_supervisor([child], max_restarts=0) as tree:
+            (info,) = await tree.supervisor.which_children()
+            tree.registry.register(tree.name("worker"), info.process)
+            print(tree.scope.token, info.process.pid, flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+            print(info.process.alive, flush=True)
+
+    asyncio.run(main())
+"""
+
+
+def test_two_invocations_do_not_meet(tmp_path: Path) -> None:
+    """The same program twice at the same time: the end of one is nothing to the other."""
+    script = tmp_path / "twin.py"
+    script.write_text(textwrap.dedent(TWIN))
+    pipe = subprocess.PIPE
+    twins = [
+        subprocess.Popen([sys.executable, str(script)], stdin=pipe, stdout=pipe, text=True)
+        for _ in range(2)
+    ]
+    one, other = twins
+    try:
+        (one_token, one_pid), (other_token, _) = [line_of(twin).split() for twin in twins]
+        one.kill()
+        one.wait(PATIENCE_SECONDS)
+        wait_until(lambda: not Path(f"/proc/{one_pid}").exists(), "the first one's child has ended")
+        assert other.stdin is not None
+        other.stdin.write("\n")
+        other.stdin.flush()
+        alive = line_of(other)
+    finally:
+        for twin in twins:
+            twin.kill()
+            twin.communicate()
+
+    assert one_token != other_token
+    assert alive == "True"
+
+
+def line_of(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
 
 
 def test_forked_interpreter_has_a_forge_of_its_own() -> None:
