@@ -1,7 +1,9 @@
-"""A tree that heals itself: kill a worker, watch it come back, and see what happens when it dies too often.
+"""A tree that heals itself: kill a worker, see it come back, and see it die too often.
 
 Run it: python docs/examples/supervision_tree.py
 """
+
+# ruff: noqa: INP001, T201 -- a program, not a package, and printing is what it is for
 
 import asyncio
 
