@@ -8,7 +8,7 @@
 # shellcheck shell=bash
 
 POOLPROOF_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-cd "$POOLPROOF_ROOT" || exit 4
+cd "$POOLPROOF_ROOT" || return 4
 
 environment_directory() {
   local chosen=${POOLPROOF_PYTHON:-}
@@ -101,10 +101,10 @@ environment() {
   if [[ -z $venv ]]; then
     venv=$(environment_directory)
     wanted=$(environment_fingerprint)
-    environment_is_ready "$venv" "$wanted" || environment_set_up "$venv" "$wanted" || exit 4
+    environment_is_ready "$venv" "$wanted" || environment_set_up "$venv" "$wanted" || return 4
   fi
   export POOLPROOF_ENVIRONMENT=$venv VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
   unset PYTHONHOME PYTHONPATH
 }
 
-environment
+environment || return 4

@@ -20,10 +20,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 POOLS=(multiprocessing.Pool concurrent.futures.ProcessPoolExecutor)
 kept=.poolproof/campaigns/$(date -u +%Y%m%dT%H%M%SZ)-$$
 
-# Runs a command beside a process that keeps a core busy, and ends that process.
+# Runs a command beside a process that keeps a core busy, and that ends with this script at the latest.
 beside_a_busy_core() {
   local busy status=0
-  python -c 'while True: pass' &
+  python -c 'import os; parent = os.getppid()
+while os.getppid() == parent: pass' &
   busy=$!
   "$@" || status=$?
   kill "$busy"

@@ -18,8 +18,31 @@ import msgspec
 #   sample                        what the owner process holds: descriptors, threads, children, files
 #   phase / suspect / moved / judged / unjudged   marks of the scenario (see chaos/scenario.py)
 KINDS: Final = frozenset(
-    "invoke ok fail info started finished raised effect inject receipt heal healed point strike birth death sample "
-    "phase suspect moved judged unjudged note".split()
+    [
+        "invoke",
+        "ok",
+        "fail",
+        "info",
+        "started",
+        "finished",
+        "raised",
+        "effect",
+        "inject",
+        "receipt",
+        "heal",
+        "healed",
+        "point",
+        "strike",
+        "birth",
+        "death",
+        "sample",
+        "phase",
+        "suspect",
+        "moved",
+        "judged",
+        "unjudged",
+        "note",
+    ]
 )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,13 +16,20 @@ import msgspec
 import poolproof
 from poolproof import history
 from poolproof.errors import PoolproofError, TargetError
+from poolproof.isolation import leases, logs
 from poolproof.isolation.containment import send_signal
 from poolproof.isolation.leases import RUN_VARIABLE
 from poolproof.plan import Target
 from poolproof.watch import procfs
 
+OLDEST_PYTHON: Final = (3, 11)
 PACKAGE: Final = Path(poolproof.__file__).parent
 END_SECONDS: Final = 10.0
+IMPORT_SECONDS: Final = 10.0
+"""The least that the import of a target may take, whatever its jobs may."""
+ASK_SECONDS: Final = 60.0
+MOST_FOREIGN_BYTES: Final = 1 << 24
+"""How much that is no event a target may write into a trial's history."""
 
 
 class HostLostError(PoolproofError):
@@ -41,6 +49,8 @@ class Host:
         self.threads = 1
         self.version = ""
         self._copies = 0
+        self._log = directory / "host.log"
+        self._trials: list[Trial] = []
 
     async def __aenter__(self) -> Self:
         theirs, self._control = socket.socketpair()
@@ -52,7 +62,7 @@ class Host:
             str(lifeline),
             str(theirs.fileno()),
         ]
-        with theirs, open(self.directory / "host.log", "ab") as log:
+        with theirs, self._log.open("ab") as log:
             try:
                 self._keeper = subprocess.Popen(  # noqa: ASYNC220, S603 - returns at once
                     command,
@@ -72,10 +82,12 @@ class Host:
             finally:
                 os.close(lifeline)
         self.identity = procfs.identity(self._keeper.pid)
-        self._control.setblocking(False)
+        self._control.setblocking(False)  # noqa: FBT003 - it takes no other
         self._reader, self._writer = await asyncio.open_connection(sock=self._control)
         self._turn = asyncio.Lock()
+        self._bounding = asyncio.create_task(logs.keep_small(self._logs))
         try:
+            await self._greet()
             await self._prepare()
         except BaseException:
             await self.close()
@@ -104,38 +116,75 @@ class Host:
         ]
         return {**os.environ, "PYTHONPATH": os.pathsep.join(path), RUN_VARIABLE: self.run}
 
-    async def _prepare(self) -> None:
+    async def _greet(self) -> None:
+        """Make sure that there is an interpreter that can run what poolproof brings."""
         try:
-            async with asyncio.timeout(max(self.target.deadline, 10.0)):
-                reply = await self._ask(do="prepare", name=self.target.name, cwd=self.target.cwd)
+            version = (await self._ask(do="greet"))["version"]
+        except (HostLostError, TimeoutError) as error:
+            raise TargetError(
+                f"expected a Python interpreter, 3.11 or later, at {self.target.python}, got {error};"
+                " --python PATH names another"
+            ) from error
+        if tuple(map(int, version.split(".")[:2])) < OLDEST_PYTHON:
+            raise TargetError(
+                f"expected Python 3.11 or later at {self.target.python}, got {version};"
+                " --python PATH names another"
+            )
+        self.version = version
+
+    async def _prepare(self) -> None:
+        seconds = max(self.target.deadline, IMPORT_SECONDS)
+        try:
+            reply = await self._ask(
+                seconds, do="prepare", name=self.target.name, cwd=self.target.cwd
+            )
         except TimeoutError:
             raise TargetError(
-                f"expected {self.target.name} to be imported within {max(self.target.deadline, 10.0):g} s,"
-                " got no answer; give a longer --deadline"
+                f"expected {self.target.name} to be imported within {seconds:g} s, got no answer;"
+                " give a longer --deadline if it is only slow"
             ) from None
         except HostLostError as error:
             raise TargetError(
-                f"importing {self.target.name} ended its interpreter: {self._last_words()}"
+                f"expected {self.target.name} to be importable, got {error}"
             ) from error
         self.threads = reply["threads"]
-        self.version = reply["version"]
 
-    def _last_words(self) -> str:
-        lines = (self.directory / "host.log").read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+    async def _last_words(self) -> str:
+        """Return how the keeper, which ends as its zygote did, has ended, and the last line that was printed."""
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(self._keeper.wait, END_SECONDS)
+        code = self._keeper.returncode
+        log = self._log.read_text(errors="replace").strip()
+        said = f"its last words: {log.splitlines()[-1][:200]}" if log else "it said nothing"
+        return f"an interpreter that ended with exit code {code}; {said}"
 
-    async def _ask(self, **request: Any) -> dict[str, Any]:
-        async with self._turn:
+    async def _ask(self, seconds: float = ASK_SECONDS, /, **request: Any) -> dict[str, Any]:
+        reply: dict[str, Any] = {}
+        foreign = None
+        async with self._turn, asyncio.timeout(seconds):
             self._writer.write(msgspec.json.encode(request) + b"\n")
-            line = await self._reader.readline()
-        if not line:
-            raise HostLostError(
-                f"the host of {self.target.name} ended unexpectedly: {self._last_words()}"
-            )
-        reply: dict[str, Any] = msgspec.json.decode(line)
+            try:
+                line = await self._reader.readline()
+                reply = msgspec.json.decode(line, type=dict[str, Any]) if line else {}
+            except ConnectionError:
+                pass  # as at its end
+            except (ValueError, msgspec.DecodeError) as error:
+                foreign = error
+        if foreign is not None:
+            raise TargetError(
+                f"expected {self.target.name} to write only into files that it has opened itself,"
+                " got its output where poolproof's own answers come from"
+            ) from foreign
+        if not reply:
+            raise HostLostError(await self._last_words())
         if "problem" in reply:
             raise TargetError(reply["problem"])
         return reply
+
+    def _logs(self) -> list[Path]:
+        """Return the files into which the host's processes may print now."""
+        self._trials = [trial for trial in self._trials if not trial.ended]
+        return [self._log, *(trial.output for trial in self._trials)]
 
     def another(self) -> "Host":
         """Return a second host of the same target, not started yet."""
@@ -148,8 +197,16 @@ class Host:
         """Import these modules before the next fork, for speed; those that fail are passed over."""
         self.threads = (await self._ask(do="preload", modules=modules))["threads"]
 
-    async def fork(self, directory: Path, *, describe: bool = False) -> "Trial":
-        """Start one trial in `directory`, which becomes its private place; return the controller's hold on it."""
+    async def fork(
+        self, directory: Path, *, describe: bool = False, alone: bool = False
+    ) -> "Trial":
+        """Start one trial in `directory`, which becomes its private place; return the controller's hold on it.
+
+        Args:
+            directory: does not exist yet, or is empty.
+            describe: whether the owner tells what the pool is.
+            alone: whether no other trial of this run runs beside it.
+        """
         trial = Trial(directory)
         trial.lay_out()
         reply = await self._ask(
@@ -159,12 +216,15 @@ class Host:
             workers=self.target.workers,
             own=self.target.own,
             describe=describe,
+            alone=alone and not leases.others(self.run),
         )
         trial.root = reply["root"]
+        self._trials.append(trial)
         return trial
 
     async def close(self) -> None:
         """End every process of this host, whatever state it is in."""
+        self._bounding.cancel()
         self._writer.close()
         with suppress(OSError):
             os.close(
@@ -184,8 +244,10 @@ class Trial:
         self.directory = directory
         self.root = 0
         self.events: list[history.Event] = []
-        self.garbage = 0
+        self.ended = False
+        self._foreign_bytes = 0
         self._partial = b""
+        self._unsent = b""
         self._gates: dict[str, int] = {}
 
     @property
@@ -193,27 +255,46 @@ class Trial:
         """Return where the history is kept."""
         return self.directory / "history.jsonl"
 
+    @property
+    def output(self) -> Path:
+        """Return where the trial's processes print to."""
+        return self.directory / "output.log"
+
     def lay_out(self) -> None:
         """Make the files and pipes that the trial's processes expect."""
         (self.directory / "tmp").mkdir(parents=True)
         (self.directory / "gates").mkdir()
         os.mkfifo(self.directory / "commands")
-        self._commands = os.open(self.directory / "commands", os.O_RDWR | os.O_CLOEXEC)
+        self._commands = os.open(
+            self.directory / "commands", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
+        )
         self._append = os.open(
             self.journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         self._tail = os.open(self.journal, os.O_RDONLY | os.O_CLOEXEC)
 
     def command(self, do: str, **arguments: Any) -> None:
-        """Tell the owner what to do next; it obeys in order."""
-        os.write(self._commands, msgspec.json.encode({"do": do, **arguments}) + b"\n")
+        """Tell the owner what to do next; it obeys in order. Never blocks: an owner that hangs reads nothing."""
+        self._unsent += msgspec.json.encode({"do": do, **arguments}) + b"\n"
+        self._send()
+
+    def _send(self) -> None:
+        with suppress(BlockingIOError):
+            while self._unsent:
+                sent = os.write(self._commands, self._unsent[: select.PIPE_BUF])
+                self._unsent = self._unsent[sent:]
 
     def write(self, kind: str, **fields: Any) -> None:
         """Append an event of the controller's own to the history."""
         os.write(self._append, history.encode(history.now(kind, **fields)))
 
     def poll(self) -> bool:
-        """Read what has been appended since the last time; tell whether there was anything."""
+        """Read what has been appended since the last time; tell whether there was anything.
+
+        Raises:
+            TargetError: the target fills the history with what is no history.
+        """
+        self._send()
         chunk = os.read(self._tail, 1 << 20)
         if not chunk:
             return False
@@ -221,9 +302,14 @@ class Trial:
         for line in lines:
             event = history.decode_line(line)
             if event is None:
-                self.garbage += 1
+                self._foreign_bytes += len(line)
             else:
                 self.events.append(event)
+        if self._foreign_bytes + len(self._partial) > MOST_FOREIGN_BYTES:
+            raise TargetError(
+                "expected the target to write only into files that it has opened itself, got"
+                f" more than {MOST_FOREIGN_BYTES >> 20} MiB of its output in {self.journal}"
+            )
         return True
 
     def close_gate(self, name: str) -> str:
@@ -249,17 +335,29 @@ class Trial:
         return procfs.descendants(self.root)
 
     async def end(self) -> None:
-        """Kill what is left of the trial's tree and let go of its files."""
+        """Kill what is left of the trial's tree and let go of its files.
+
+        Resource trackers are left for last: they remove the semaphores and shared memory of those that were killed,
+        and then go by themselves.
+        """
         root = procfs.identity(self.root)
-        for _ in range(2000):
-            below = [identity for pid in self.processes() if (identity := procfs.identity(pid))]
-            if not below:
-                break
-            for identity in below:
-                send_signal(identity, signal.SIGKILL)
-            await asyncio.sleep(0.001)
+        await self._end_below(spared=("resource_tracker", "semaphore_tracker"), rounds=500)
+        await self._end_below(spared=(), rounds=5000)
         if root is not None:
             send_signal(root, signal.SIGKILL)
         for descriptor in (self._commands, self._append, self._tail, *self._gates.values()):
             os.close(descriptor)
         self._gates.clear()
+        self.ended = True
+        logs.shorten(self.output)
+
+    async def _end_below(self, *, spared: tuple[str, ...], rounds: int) -> None:
+        for _ in range(rounds):
+            below = [identity for pid in self.processes() if (identity := procfs.identity(pid))]
+            if not below:
+                return
+            for identity in below:
+                line = " ".join(procfs.cmdline(identity.pid))
+                if not any(word in line for word in spared):
+                    send_signal(identity, signal.SIGKILL)
+            await asyncio.sleep(0.001)

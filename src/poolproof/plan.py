@@ -83,7 +83,7 @@ def load(path: Path) -> Plan:
         raise UsageError(
             f"expected a plan file, got {error}; a plan is written by `poolproof check`"
         ) from error
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"expected a plan of poolproof in {path}, got: {error}") from error
     if plan.schema != SCHEMA:
         raise UsageError(
@@ -93,5 +93,6 @@ def load(path: Path) -> Plan:
 
 
 def save(plan: Plan, path: Path) -> None:
-    """Write the plan to `path` as readable JSON."""
+    """Write the plan to `path`, and its directory if need be, as readable JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")

@@ -25,7 +25,7 @@ NAMES_THAT_SAY_NOTHING: Final = frozenset(
 NOTES_FOR_LATER: Final = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
 PATHS_OF_ONE_MACHINE: Final = re.compile(r"(?<![\w.])/(?:r" r"oot|w" r"ork|home|Us" r"ers)/\w")
 WORDS_OF_NO_READER: Final = re.compile(
-    r"\b(?:this|earlier|previous|last|next) ses" r"sion\b|\bLL" r"Ms?\b|for n" r"ow\b",
+    r"\b(?:this|earlier|previous|last|next) ses" r"sion\b|\bLL" r"Ms?\b|for n" r"ow(?:[.;)]|$)",
     re.IGNORECASE,
 )
 

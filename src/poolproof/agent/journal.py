@@ -109,7 +109,7 @@ open_at = _journal.open_at
 descriptor = _journal.descriptor
 write = _journal.write
 
-_born: dict[int, int] = {}
+_born: dict[int, int | None] = {}
 
 
 def born(pid: int | None = None) -> int | None:
@@ -117,14 +117,11 @@ def born(pid: int | None = None) -> int | None:
 
     Together with its pid it names a process for good, because pids are used again. Linux only.
     """
-    if pid is not None and pid != os.getpid():
-        return _start_time(pid)
     own = os.getpid()
-    if own not in _born:  # by pid, because a fork inherits what its parent knew
-        ticks = _start_time(own)
-        if ticks is None:
-            return None
-        _born[own] = ticks
+    if pid is not None and pid != own:
+        return _start_time(pid)
+    if _born.get(own) is None:  # by pid, because a fork inherits what its parent knew
+        _born[own] = _start_time(own)
     return _born[own]
 
 

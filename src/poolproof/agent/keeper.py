@@ -8,18 +8,27 @@ import select
 import signal
 import socket
 import sys
+from typing import Final
 
 from poolproof.agent import containment, zygote
 
+SIGNALLED: Final = 128
 
-def main(lifeline: int, control: int) -> None:
-    """Fork the zygote onto `control`; when `lifeline` reaches its end or the zygote exits, end all that is below."""
+
+def main(lifeline: int, control: int) -> int:
+    """Fork the zygote onto `control`; when `lifeline` reaches its end or the zygote exits, end all that is below.
+
+    Returns:
+        The zygote's exit code, as a shell would tell it; 0 if it had not ended by itself.
+    """
     os.setsid()
     containment.become_subreaper()
     child = _fork_zygote(lifeline, control)
     os.close(control)
-    _watch(lifeline, child)
+    status = _watch(lifeline, child)
     containment.end_all_below(os.getpid())
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else SIGNALLED - code
 
 
 def _fork_zygote(lifeline: int, control: int) -> int:
@@ -33,16 +42,18 @@ def _fork_zygote(lifeline: int, control: int) -> int:
     return child
 
 
-def _watch(lifeline: int, child: int) -> None:
+def _watch(lifeline: int, child: int) -> int:
+    """Return the zygote's wait status once it has ended, or 0 once the lifeline has."""
     alarm, bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(bell, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    while child not in (pid for pid, _ in containment.reap()):
+    while child not in (dead := dict(containment.reap())):
         ready, _, _ = select.select([lifeline, alarm], [], [])
         if lifeline in ready:
-            return
+            return 0
         os.read(alarm, 4096)
+    return dead[child]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

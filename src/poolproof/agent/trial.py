@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import queue
 import signal
 import sys
 import tempfile
@@ -58,6 +59,38 @@ def _settle_in(directory: str) -> None:
     journal.open_at(f"{directory}/history.jsonl")
 
 
+class Callers:
+    """Threads that each wait for one job at a time, as the pool's users would; as many as there are open jobs."""
+
+    def __init__(self, wait: Callable[[int], None]) -> None:
+        self._wait = wait
+        self._jobs: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._free = 0
+        self._lock = threading.Lock()
+
+    def put(self, job: int) -> None:
+        """Have a caller wait for this job, at once."""
+        with self._lock:
+            self._free -= 1
+            missing = self._free < 0
+        if missing:
+            self.reserve(1)
+        self._jobs.put(job)
+
+    def reserve(self, count: int) -> None:
+        """Have so many more callers ready: once memory is short, no thread can be started."""
+        for _ in range(count):
+            with self._lock:
+                self._free += 1
+            threading.Thread(target=self._run, name="poolproof-caller", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._wait(self._jobs.get())
+            with self._lock:
+                self._free += 1
+
+
 class Owner:
     """The pool under trial, its jobs' handles, and one thread for each caller who waits."""
 
@@ -72,6 +105,10 @@ class Owner:
         self.specs: dict[int, work.Spec] = {}
         self.outcomes: dict[int, tuple[str, str]] = {}
         self.before = set(sys.modules)
+        self.kept: list[int] = []
+        self.shm_before: set[str] | None = None
+        self.shm_mapped: set[str] = set()
+        self.callers = Callers(self._wait)
         self.commands = os.open(f"{directory}/commands", os.O_RDONLY | os.O_CLOEXEC)
         self.lines = open(self.commands, "rb", closefd=False)  # noqa: SIM115 - for as long as the process lives
         self.verbs: dict[str, Callable[..., None]] = {
@@ -79,6 +116,8 @@ class Owner:
             "cancel": self.cancel,
             "handover": self.handover,
             "probe": self.probe,
+            "release": self.release,
+            "reserve": self.callers.reserve,
             "sample": self.sample,
         }
 
@@ -97,7 +136,10 @@ class Owner:
 
     def _obey(self, command: dict[str, Any]) -> None:
         verb = command.pop("do")
-        self.verbs[verb](**command)
+        if verb in self.verbs:
+            self.verbs[verb](**command)
+        else:  # a `stop` that comes when the pool is gone already
+            journal.write("note", message=f"there is no pool to {verb}")
 
     def live(self) -> None:
         """Build the pool where it must live, use it until told to stop it, and journal how that began and ended."""
@@ -135,12 +177,16 @@ class Owner:
 
     def _describe(self, pool: object) -> dict[str, Any]:
         own = self.request["own"] or points.infer_own(pool)
+        try:
+            own_paths = points.own_paths(own)
+        except ValueError as error:
+            raise target.TargetProblem(f"{error}; --own takes such modules") from error
         return {
             "adapter": self.adapter.name,
             "style": self.adapter.job_style,
             "offers": sorted(self.adapter.offers),
             "own": list(own),
-            "own_paths": points.own_paths(own),
+            "own_paths": own_paths,
             "modules": sorted(set(sys.modules) - self.before),
             "jobs": len(self.declared.jobs),
             "promises": dict(self.declared.promises),
@@ -152,6 +198,10 @@ class Owner:
         again = threading.Thread(target=self._ask_again, name="poolproof-again", daemon=True)
         again.start()
         again.join(AGAIN_SECONDS)
+        if self.shm_before is not None and os.path.isdir("/dev/shm"):
+            self.shm_mapped |= _mapped(
+                set(os.listdir("/dev/shm")) - self.shm_before, elsewhere=False
+            )
         journal.write("invoke", op="stop")
         try:
             self.adapter.stop()
@@ -181,11 +231,9 @@ class Owner:
                 message=str(error)[:500],
             )
             return
-        journal.write("ok", op="submit", job=number)
         self.handles[number] = handle
-        threading.Thread(
-            target=self._wait, args=(number,), name=f"poolproof-wait-{number}", daemon=True
-        ).start()
+        journal.write("ok", op="submit", job=number)
+        self.callers.put(number)
 
     def _hand_over(self, spec: work.Spec) -> Any:
         if spec["body"] == "own":
@@ -203,7 +251,8 @@ class Owner:
         return self.adapter.submit(function, spec)
 
     def _own_job(self, spec: work.Spec) -> target.OwnJob:
-        return self.declared.jobs[spec["job"] % len(self.declared.jobs)]
+        number: int = spec["job"]
+        return self.declared.jobs[number % len(self.declared.jobs)]
 
     def _wait(self, number: int) -> None:
         kind, fields = self._outcome(number)
@@ -246,7 +295,7 @@ class Owner:
         """Let a running job end, and cancel a waiting one `turns` turns later, or in the same turn after a stall."""
         journal.write("invoke", op="cancel", job=job)
         handle = self.handles[job]
-        loop = cast(AsyncioPool, self.adapter)
+        loop = cast("AsyncioPool", self.adapter)
         if turns is None:
             began = time.monotonic()
             loop.stall(STALL_SECONDS)
@@ -262,26 +311,43 @@ class Owner:
         journal.write("ok", op="cancel", job=job, data={"cancelled": answer})
 
     def probe(self, size: int, files: int) -> None:
-        """Try what a limit should forbid, as any code of the owner might, and journal the refusal."""
-        opened: list[int] = []
+        """Try what a limit should forbid, as any code of the owner might, and journal the refusal.
+
+        What the limit still left is kept, until `release`, so that nothing is left for anybody.
+        """
         try:
             bytearray(size)
-            opened += [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(files)]
+            for _ in range(files):
+                self.kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         except (MemoryError, OSError) as error:
-            journal.write(
-                "effect",
-                error=type(error).__name__,
-                message=str(error)[:200],
-                data={"effect": "refused"},
-            )
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
+            refusal = {"error": type(error).__name__, "message": str(error)[:200]}
+            journal.write("effect", data={"effect": "refused"}, **refusal)
+
+    def release(self) -> None:
+        """Give back what `probe` kept."""
+        while self.kept:
+            os.close(self.kept.pop())
 
     def sample(self, label: str) -> None:
         """Journal what this process holds when garbage is gone, and what has been started below it."""
         gc.collect()
         journal.write("sample", data={"label": label, **self._holdings()})
+
+    def _shared_memory(self) -> list[str]:
+        """Return the names in /dev/shm that may be charged to this trial.
+
+        The directory is the whole machine's. In a trial that runs alone, what is new and used by no process outside of
+        it counts; beside others, only what its own processes were seen to map.
+        """
+        names = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set[str]()
+        if self.shm_before is None:
+            self.shm_before = names
+        new = names - self.shm_before
+        if not self.request["alone"]:
+            new &= self.shm_mapped
+        elif new:
+            new -= _mapped(new, elsewhere=True)
+        return sorted(new | (names & self.shm_before))
 
     def _holdings(self) -> dict[str, Any]:
         return {
@@ -292,7 +358,7 @@ class Owner:
                 if not t.name.startswith(("poolproof", "Main"))
             ),
             "processes": _processes(),
-            "shm": sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else [],
+            "shm": self._shared_memory(),
             "files": sorted(
                 os.path.join(where, name)
                 for where, _, names in os.walk(f"{self.directory}/tmp")
@@ -315,6 +381,21 @@ def _descriptors(own: set[int]) -> dict[str, int]:
                 where = os.readlink(f"/proc/self/fd/{name}")
                 kind = where.partition(":[")[0]
                 found[kind] = found.get(kind, 0) + 1
+    return found
+
+
+def _mapped(names: set[str], *, elsewhere: bool) -> set[str]:
+    """Return which of these shared memory segments are mapped by a process of this trial, or by one of none of ours."""
+    inside = {os.getpid(), os.getppid(), *containment.descendants(os.getppid())}
+    found: set[str] = set()
+    for pid in os.listdir("/proc"):
+        if pid.isdigit() and (int(pid) not in inside) is elsewhere:
+            with (
+                suppress(OSError),
+                open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file,
+            ):
+                maps = file.read()
+                found |= {name for name in names if f"/dev/shm/{name}" in maps}
     return found
 
 

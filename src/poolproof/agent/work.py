@@ -24,7 +24,9 @@ def run(spec: Spec, _argument: object = None) -> Any:
     try:
         answer = BODIES[spec["body"]](spec)
     except BaseException as error:
-        journal.write("raised", job=spec["job"], error=type(error).__name__, message=str(error)[:200])
+        journal.write(
+            "raised", job=spec["job"], error=type(error).__name__, message=str(error)[:200]
+        )
         raise
     journal.write("finished", job=spec["job"], data=_measure(answer))
     return answer
@@ -38,14 +40,19 @@ async def run_coroutine(spec: Spec, _argument: object = None) -> Any:
         await _pass_gate_on_loop(spec.get("gate"))
         answer = BODIES[spec["body"]]({**spec, "gate": None})
     except BaseException as error:
-        journal.write("raised", job=spec["job"], error=type(error).__name__, message=str(error)[:200])
+        journal.write(
+            "raised", job=spec["job"], error=type(error).__name__, message=str(error)[:200]
+        )
         raise
     journal.write("finished", job=spec["job"], data=_measure(answer))
     return answer
 
 
 def _measure(answer: object) -> dict[str, Any]:
-    return {"answer": type(answer).__name__, "size": len(answer) if isinstance(answer, bytes) else 0}
+    return {
+        "answer": type(answer).__name__,
+        "size": len(answer) if isinstance(answer, bytes) else 0,
+    }
 
 
 _loop_gates: dict[str, asyncio.Event] = {}
@@ -157,7 +164,9 @@ def refuse_to_load(spec: Spec) -> NoReturn:
 def witness(spec: Spec, effect: str, **data: Any) -> None:
     """Journal that this process has just come to the place where a fault's effect happens."""
     journal.open_at(spec["journal"])
-    journal.write("effect", job=spec["job"], data={"effect": effect, "born": journal.born(), **data})
+    journal.write(
+        "effect", job=spec["job"], data={"effect": effect, "born": journal.born(), **data}
+    )
 
 
 BODIES: dict[str, Callable[[Spec], Any]] = {
@@ -187,4 +196,4 @@ def matches(spec: Spec, answer: object) -> bool:
     """Tell whether `answer` is the one that this job must give."""
     if spec["body"] == "big":
         return answer == big_answer(spec["token"], spec.get("size", BIG))
-    return answer == spec["token"]
+    return bool(answer == spec["token"])

@@ -8,9 +8,11 @@ import socket
 import sys
 import traceback
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from poolproof.agent import containment, target, trial
+
+LONGEST_PROBLEM: Final = 4000
 
 
 def serve(control: socket.socket) -> None:
@@ -20,7 +22,9 @@ def serve(control: socket.socket) -> None:
         for line in requests:
             request: dict[str, Any] = json.loads(line)
             containment.reap()
-            if request["do"] == "prepare":
+            if request["do"] == "greet":
+                reply = {"version": sys.version.split()[0]}
+            elif request["do"] == "prepare":
                 prepared, reply = _prepare(request)
             elif request["do"] == "preload":
                 reply = _preload(request["modules"])
@@ -34,11 +38,11 @@ def _prepare(request: dict[str, Any]) -> tuple[target.Factory | None, dict[str, 
         os.chdir(request["cwd"])
         prepared = target.resolve(request["name"])
     except target.TargetProblem as problem:
-        return None, {"problem": str(problem)}
+        return None, {"problem": str(problem)[:LONGEST_PROBLEM]}
     except BaseException as error:  # noqa: BLE001 - importing a target may raise anything, SystemExit included
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"importing {request['name']} raised {type(error).__name__}: {error} ({where.filename}:{where.lineno})"
-        return None, {"problem": text}
+        return None, {"problem": text[:LONGEST_PROBLEM]}
     return prepared, _state()
 
 
@@ -53,7 +57,7 @@ def _preload(modules: list[str]) -> dict[str, Any]:
 def _state() -> dict[str, Any]:
     gc.collect()
     gc.freeze()  # what is shared stays shared: a collection in a trial would touch, and copy, every page
-    return {"threads": len(os.listdir("/proc/self/task")), "version": sys.version.split()[0]}
+    return {"threads": len(os.listdir("/proc/self/task"))}
 
 
 def _fork(

@@ -5,6 +5,7 @@ import dataclasses
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,6 +18,7 @@ from poolproof.chaos import crashpoints
 from poolproof.chaos.accept import Acceptance
 from poolproof.chaos.confirm import Violation, confirm
 from poolproof.chaos.result import Entry, FaultRow, PointEntry, Result, counted, ranges
+from poolproof.chaos.stuck import primary, telling
 from poolproof.chaos.trials import Profile, Trials, slots
 from poolproof.checkers import Finding, Trial, combine, judge
 from poolproof.faults import FAULTS
@@ -26,15 +28,16 @@ from poolproof.plan import FaultSpec, Plan, Target
 
 CONFIRM_SHARE = 0.25
 """The part of the whole time that is kept for confirming what was found."""
-CONSEQUENCES = ("unresolved-job", "shutdown-hang", "leak", "starvation")
-"""What a pool that serves nobody any more breaks besides: told in `also`, not as violations of their own."""
 
 
 class Progress(Protocol):
     """Who is told how far a check has come."""
 
-    def phase(self, name: str, total: int) -> None: ...
-    def step(self) -> None: ...
+    def phase(self, name: str, total: int) -> None:
+        """A phase begins, of so many steps."""
+
+    def step(self) -> None:
+        """One step of it is done."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +102,18 @@ class Inquiry:
         self.options = dataclasses.replace(self.options, target=self._declared(profile))
         await self._lives(profile)
         self.progress.step()
-        if any(finding.verdict == "invalid" for _, findings in self.found["none"][:1] for finding in findings):
+        if any(
+            finding.verdict == "invalid"
+            for _, findings in self.found["none"][:1]
+            for finding in findings
+        ):
             self._not_tried("the unharmed pool already breaks a promise: mend that first")
             return
-        await self._break(profile)
-        if self.options.crash_points != "off":
-            await self._sweep(profile)
+        widening = asyncio.create_task(self.trials.slots.widen(_idle_share))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._break(profile))
+            tasks.create_task(self._sweep(profile))
+        widening.cancel()
 
     def _declared(self, profile: Profile) -> Target:
         """Return the target with what it declares of itself beside what the command line declares."""
@@ -126,15 +135,16 @@ class Inquiry:
 
     def _not_tried(self, why: str) -> None:
         for kind in self.options.faults:
-            self.rows[kind] = FaultRow(fault=kind, does=FAULTS[kind].does, verdict="not tried", note=why)
+            self.rows[kind] = FaultRow(
+                fault=kind, does=FAULTS[kind].does, verdict="not tried", note=why
+            )
 
     async def _break(self, profile: Profile) -> None:
         wanted: list[tuple[Fault, FaultSpec]] = []
         for kind in self.options.faults:
             fault = FAULTS[kind]
             if reason := inapplicable(fault, profile.facts):
-                row = FaultRow(fault=kind, does=fault.does, verdict="not applicable", note=reason)
-                self.rows[kind] = row
+                self.rows[kind] = _inapplicable(fault, reason)
             else:
                 wanted += [(fault, spec) for spec in _specs(fault, self.options.target.workers)]
         self.progress.phase("faults", len(wanted))
@@ -143,31 +153,48 @@ class Inquiry:
             self._summarise(kind)
 
     async def _try(self, profile: Profile, fault: Fault, spec: FaultSpec) -> None:
-        async with self.trials.slots.opening:
+        async with self.trials.slots.opened():
             if self.trials.slots.remaining() > 0:
                 plan = self.plan(faults=(spec,))
                 trial = await self.trials.play(plan, reference=profile.reference)
-                self.found.setdefault(fault.kind, []).append((trial, judge(trial, profile.reference)))
+                self._take(fault, trial)
         self.progress.step()
+
+    def _take(self, fault: Fault, trial: Trial) -> None:
+        received = any(event.kind == "receipt" for event in trial.events)
+        reason = None if received or trial.plan.null else fault.moot(trial.events)
+        if reason is None:
+            self.found.setdefault(fault.kind, []).append((trial, judge(trial, trial.reference)))
+        else:
+            self.rows[fault.kind] = _inapplicable(fault, reason)
 
     def _summarise(self, kind: str) -> None:
         tried = self.found.get(kind, [])
-        if not tried:
-            self.rows[kind] = FaultRow(fault=kind, does=FAULTS[kind].does, verdict="not tried", note="no time left")
+        if not tried and kind in self.rows:
             return
-        self._row(kind, FAULTS[kind].does, len(tried), tuple(f for _, findings in tried for f in findings))
+        if not tried:
+            self.rows[kind] = FaultRow(
+                fault=kind, does=FAULTS[kind].does, verdict="not tried", note="no time left"
+            )
+            return
+        told = tuple(f for _, findings in tried for f in telling(findings))
+        self._row(kind, FAULTS[kind].does, len(tried), told)
 
     def _row(self, kind: str, does: str, trials: int, findings: Sequence[Finding]) -> None:
         verdict = combine(finding.verdict for finding in findings)
-        telling = dict.fromkeys(
+        words = dict.fromkeys(
             finding.invariant if verdict == "invalid" else finding.reason
             for finding in findings
             if finding.verdict == verdict and verdict != "valid"
         )
-        note = ", ".join(telling)
+        note = ", ".join(words) if verdict == "invalid" else next(iter(words), "")
         self.rows[kind] = FaultRow(fault=kind, does=does, verdict=verdict, trials=trials, note=note)
 
     async def _sweep(self, profile: Profile) -> None:
+        if self.options.crash_points == "off":
+            return
+        await asyncio.sleep(0)  # the faults are tried first: they tell more
+        await self.trials.slots.all_parked()
         began = time.monotonic()
         plan = self.plan(warmup=0, jobs=2, bystanders=self.options.target.workers)
         if "processes" not in profile.facts or not profile.own_paths:
@@ -177,12 +204,14 @@ class Inquiry:
         if self.options.crash_points == "all":
             effects = ("kill", "raise", "hang")
         self.progress.phase("crash points", len(places) * len(effects))
-        self.points = await crashpoints.sweep(self.trials, plan, places, effects, self.progress.step)
+        self.points = await crashpoints.sweep(
+            self.trials, plan, places, effects, self.progress.step
+        )
         self.point_seconds = time.monotonic() - began
 
     async def confirm(self) -> None:
         """Play each violation again, cut its plan, and save what is left."""
-        self.violations = [*self._fault_violations(), *self._point_violations()]
+        self.violations = varied([*self._fault_violations(), *self._point_violations()])
         self.progress.phase("confirming", len(self.violations))
         await asyncio.gather(*(self._confirm(violation) for violation in self.violations))
 
@@ -203,13 +232,20 @@ class Inquiry:
 
     def _point_violations(self) -> list[Violation]:
         found: dict[tuple[str, str, str], Violation] = {}
-        tried = {effect: sum(point.effect == effect for point in self.points) for effect in ("kill", "raise", "hang")}
+        tried = {
+            effect: sum(point.effect == effect for point in self.points)
+            for effect in ("kill", "raise", "hang")
+        }
         for point, trial in self.points.items():
             if trial is None:
                 continue
             for finding, also in primary(judge(trial, trial.reference)):
                 fault = f"crash-point:{point.effect}"
-                key = (finding.invariant, fault, finding.effect if finding.invariant == "leak" else point.ending)
+                key = (
+                    finding.invariant,
+                    fault,
+                    finding.effect if finding.invariant == "leak" else point.ending,
+                )
                 violation = found.setdefault(key, Violation(fault, finding, trial, also=also))
                 violation.hits += 1
                 violation.trials = tried[point.effect]
@@ -240,7 +276,9 @@ class Inquiry:
             environment=_environment(options.target, version, profile),
             checks=tuple(entries),
             crash_points=table,
-            faults=tuple(self.rows[kind] for kind in ("none", *options.faults) if kind in self.rows),
+            faults=tuple(
+                self.rows[kind] for kind in ("none", *options.faults) if kind in self.rows
+            ),
             run=options.run,
             directory=str(options.directory),
             seconds=round(seconds, 1),
@@ -251,51 +289,65 @@ class Inquiry:
         """Return a row for each kind of fault and invariant that was not broken, the worst verdict of its trials."""
         entries: list[Entry] = []
         for kind, tried in self.found.items():
-            for invariant in dict.fromkeys(f.invariant for _, findings in tried for f in findings):
-                same = [f for _, findings in tried for f in findings if f.invariant == invariant]
-                verdict = combine(f.verdict for f in same)
-                if verdict in ("invalid", "by contract"):
-                    continue
-                worst = next(f for f in same if f.verdict == verdict)
-                entries.append(
-                    Entry(
-                        invariant=invariant,
-                        verdict=verdict,
-                        fault=kind,
-                        reason=worst.reason,
-                        evidence=worst.evidence,
-                        trials=len(tried),
-                    )
-                )
+            told = [finding for _, findings in tried for finding in telling(findings)]
+            for invariant in dict.fromkeys(finding.invariant for finding in told):
+                same = [finding for finding in told if finding.invariant == invariant]
+                verdict = combine(finding.verdict for finding in same)
+                if verdict not in ("invalid", "by contract"):
+                    worst = next(finding for finding in same if finding.verdict == verdict)
+                    entries.append(_quiet_entry(kind, worst, len(tried)))
         for kind, row in self.rows.items():
             if row.verdict == "not applicable":
-                entries.append(Entry(invariant="any", verdict="not applicable", fault=kind, reason=row.note))
+                entry = Entry(
+                    invariant="any", verdict="not applicable", fault=kind, reason=row.note
+                )
+                entries.append(entry)
         return entries
 
 
-def primary(findings: Sequence[Finding]) -> list[tuple[Finding, tuple[str, ...]]]:
-    """Return the broken promises of one trial, each with what only follows from it.
+def _quiet_entry(kind: str, finding: Finding, trials: int) -> Entry:
+    return Entry(
+        invariant=finding.invariant,
+        verdict=finding.verdict,
+        fault=kind,
+        reason=finding.reason,
+        evidence=finding.evidence,
+        trials=trials,
+    )
 
-    A pool that serves nobody any more leaves jobs unresolved and hangs in shutdown, of course; and so does, to a
-    lesser degree, one that has lost a job: one cause is one violation.
-    """
-    broken = [finding for finding in findings if finding.verdict in ("invalid", "by contract")]
-    for first in ("no-recovery", "starvation", "unresolved-job"):
-        causes = [finding for finding in broken if finding.invariant == first]
-        if causes:
-            consequences = [f for f in broken if f.invariant in CONSEQUENCES and f.invariant != first]
-            also = tuple(dict.fromkeys(f.invariant for f in consequences))
-            rest = [(f, ()) for f in broken if f not in causes and f not in consequences]
-            return [(cause, also) for cause in causes] + rest
-    return [(finding, ()) for finding in broken]
+
+def varied(violations: Sequence[Violation]) -> list[Violation]:
+    """Return the violations so that the first ones tell different stories: another promise, or another moment."""
+    seen: Counter[tuple[str, str]] = Counter()
+    ranks: list[int] = []
+    for violation in violations:
+        fault = FAULTS.get(violation.fault)
+        kind = (violation.finding.invariant, fault.moment if fault else violation.fault)
+        ranks.append(seen[kind])
+        seen[kind] += 1
+    return [
+        violation
+        for _, violation in sorted(zip(ranks, violations, strict=True), key=lambda pair: pair[0])
+    ]
 
 
 def _specs(fault: Fault, workers: int) -> list[FaultSpec]:
     """Return one spec for each variant; `idle:each` stands for every idle worker in turn."""
     victims: list[str] = []
     for variant in fault.variants:
-        victims += [f"idle:{index}" for index in range(workers)] if variant == "idle:each" else [variant]
+        victims += (
+            [f"idle:{index}" for index in range(workers)] if variant == "idle:each" else [variant]
+        )
     return [FaultSpec(kind=fault.kind, victim=victim) for victim in victims]
+
+
+def _inapplicable(fault: Fault, reason: str) -> FaultRow:
+    return FaultRow(fault=fault.kind, does=fault.does, verdict="not applicable", note=reason)
+
+
+def _idle_share() -> float:
+    """Return the share of the machine's processors that was idle since the last call."""
+    return 1 - psutil.cpu_percent(None) / 100
 
 
 def _environment(target: Target, version: str, profile: Profile | None) -> dict[str, str | int]:

@@ -1,5 +1,6 @@
 """From one sighting to a violation that can be shown: played again, cut to the least that still shows it, and saved."""
 
+import asyncio
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from poolproof import plan as plans
 from poolproof.chaos.crashpoints import points_of
 from poolproof.chaos.result import Entry, PointEntry, ranges
 from poolproof.chaos.story import story
+from poolproof.chaos.stuck import CAUSES
 from poolproof.chaos.trials import Trials
 from poolproof.checkers import Finding, Trial, judge
 from poolproof.plan import Plan
@@ -36,13 +38,18 @@ class Violation:
     plan_path: Path | None = None
 
     def shows(self, trial: Trial) -> bool:
-        """Tell whether this trial shows the same violation: same invariant, same effect."""
-        return any(
-            finding.invariant == self.finding.invariant
-            and finding.verdict == self.finding.verdict
-            and finding.effect == self.finding.effect
-            for finding in judge(trial, trial.reference)
-        )
+        """Tell whether this trial shows the same violation: same invariant and effect, or the same kind of being stuck.
+
+        Whether a pool that is stuck has lost one job or serves nobody any more can hang on who came first.
+        """
+        broken = [f for f in judge(trial, trial.reference) if f.verdict == self.finding.verdict]
+        if self.finding.invariant in CAUSES:
+            return any(finding.invariant in CAUSES for finding in broken)
+        return any(self.same(finding) for finding in broken)
+
+    def same(self, finding: Finding) -> bool:
+        """Tell whether a finding is the one that this violation is named after."""
+        return (finding.invariant, finding.effect) == (self.finding.invariant, self.finding.effect)
 
     def entry(self) -> Entry:
         """Return the row of the report."""
@@ -53,7 +60,9 @@ class Violation:
             verdict="unknown" if doubted else self.finding.verdict,
             fault=self.fault,
             effect=self.finding.effect,
-            reason=f"seen once, and not again in {self.repeated} repeats" if doubted else self.finding.reason,
+            reason=f"seen once, and not again in {self.repeated} repeats"
+            if doubted
+            else self.finding.reason,
             evidence=self.finding.evidence,
             crash_points=ranges(self.points) if self.points else (),
             hits=self.hits + self.seen_again,
@@ -70,34 +79,52 @@ async def confirm(violation: Violation, trials: Trials, directory: Path) -> None
 
     The plan that is saved showed the violation itself; if nothing smaller does, it is the one that was found.
     """
-    for smaller in _smaller(violation.trial.plan):
-        if trials.slots.remaining() <= 0:
+    plan = violation.trial.plan
+    rounds = [[*_smaller(plan), *[plan] * REPEATS]]
+    if not cheap(
+        violation.trial
+    ):  # one after the other: what takes long to confirm also takes a core to itself
+        rounds = [[smaller] for smaller in (*list(_smaller(plan))[:1], plan)]
+    for attempts in rounds:
+        if trials.slots.remaining() <= 0 or violation.seen_again:
             break
-        trial = await _again(trials, smaller, violation.trial)
-        if violation.shows(trial):
-            _count(violation, seen=True)
-            violation.trial = trial
-            violation.finding = next(
-                f
-                for f in judge(trial, trial.reference)
-                if f.invariant == violation.finding.invariant and f.effect == violation.finding.effect
-            )
-            break
-    while violation.repeated < REPEATS and trials.slots.remaining() > 0:
-        trial = await _again(trials, violation.trial.plan, violation.trial)
-        _count(violation, seen=violation.shows(trial))
-    directory.mkdir(exist_ok=True)
+        played = await asyncio.gather(
+            *(_again(trials, again, violation.trial) for again in attempts)
+        )
+        decided = [trial for trial in played if violation.shows(trial) or _decided(trial)]
+        if shown := [t for t in decided if _count(violation, seen=violation.shows(t))]:
+            _adopt(violation, shown)
     violation.plan_path = directory / f"{_slug(violation)}.json"
     plans.save(violation.trial.plan, violation.plan_path)
 
 
-def _count(violation: Violation, *, seen: bool) -> None:
+def _decided(trial: Trial) -> bool:
+    """Tell whether the trial came to its end: one for which time ran out says nothing against what was seen."""
+    return trial.judgement not in ("unjudged", "suspect")
+
+
+def cheap(trial: Trial) -> bool:
+    """Tell whether the trial's suspicion could be confirmed soon: nothing moved at all."""
+    return all(event.data.get("why") == "quiet" for event in trial.of_kind("suspect"))
+
+
+def _count(violation: Violation, *, seen: bool) -> bool:
     violation.repeated += 1
     violation.seen_again += seen
+    return seen
+
+
+def _adopt(violation: Violation, shown: list[Trial]) -> None:
+    """Tell the violation by the first of these trials that shows just the same; else it is told as it was found."""
+    for trial in shown:
+        for finding in judge(trial, trial.reference):
+            if violation.same(finding):
+                violation.trial, violation.finding = trial, finding
+                return
 
 
 async def _again(trials: Trials, plan: Plan, first: Trial) -> Trial:
-    async with trials.slots.opening:
+    async with trials.slots.opened():
         return await trials.play(plan, reference=first.reference, points=points_of(plan))
 
 
@@ -105,7 +132,11 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
     """Yield the plans that are worth trying instead, the smallest first; warm-up stays, it proves the steady state."""
     replace = msgspec.structs.replace
     least = replace(plan, jobs=1, bystanders=0, fresh=1, warmup=min(plan.warmup, 1))
-    yield from (smaller for smaller in (least, replace(least, jobs=plan.jobs, fresh=plan.fresh)) if smaller != plan)
+    yield from (
+        smaller
+        for smaller in (least, replace(least, jobs=plan.jobs, fresh=plan.fresh))
+        if smaller != plan
+    )
 
 
 def _slug(violation: Violation) -> str:

@@ -1,8 +1,8 @@
 """The sweep of crash points: record once which lines of the pool's own code its workers pass, then die at each."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -43,10 +43,10 @@ def _short(path: str, own_paths: Iterable[str]) -> str:
     """Return the path from the package on: `multiprocessing/pool.py`."""
     for own in own_paths:
         if path == own:
-            return os.path.basename(path)
+            return Path(path).name
         if path.startswith(own):
-            return os.path.join(os.path.basename(own.rstrip(os.sep)), os.path.relpath(path, own))
-    return os.path.basename(path)
+            return str(Path(Path(own).name, Path(path).relative_to(own)))
+    return Path(path).name
 
 
 async def sweep(
@@ -58,10 +58,9 @@ async def sweep(
 ) -> dict[PointEntry, Trial | None]:
     """Play one trial for each place and effect, and return how each ended; None where time ran out before."""
     wanted = [(place, effect) for effect in effects for place in places]
-    places_left = asyncio.Semaphore(trials.slots.most)
 
     async def one(place: Place, effect: Effect) -> tuple[PointEntry, Trial | None]:
-        async with places_left:
+        async with trials.slots.opened():
             entry, trial = await strike(trials, plan, place, effect)
         stepped()
         return entry, trial
@@ -69,27 +68,42 @@ async def sweep(
     return dict(await asyncio.gather(*(one(place, effect) for place, effect in wanted)))
 
 
-async def strike(trials: Trials, plan: Plan, place: Place, effect: Effect) -> tuple[PointEntry, Trial | None]:
+async def strike(
+    trials: Trials, plan: Plan, place: Place, effect: Effect
+) -> tuple[PointEntry, Trial | None]:
     """Play the plan with a worker struck at this place; return how that ended."""
     if trials.slots.remaining() <= 0:
         return entry_of(place, effect, "not_tried", reason="no time left"), None
-    struck = msgspec.structs.replace(plan, point=Point(file=place.path, line=place.line, effect=effect))
+    struck = msgspec.structs.replace(
+        plan, point=Point(file=place.path, line=place.line, effect=effect)
+    )
     trial = await trials.play(struck, reference=_reference(trials), points=points_of(struck))
     return judged(place, effect, classify(trial, trial.reference)), trial
 
 
 def points_of(plan: Plan) -> dict[str, object] | None:
-    """Return what the workers of a trial of this plan are told."""
-    if plan.point is None:
+    """Return what the workers of a trial of this plan are told; nothing if it is to be replaced by nothing."""
+    if plan.point is None or plan.null:
         return None
     point = plan.point
-    return {"mode": "strike", "own": [], "file": point.file, "line": point.line, "effect": point.effect}
+    return {
+        "mode": "strike",
+        "own": [],
+        "file": point.file,
+        "line": point.line,
+        "effect": point.effect,
+    }
 
 
 def judged(place: Place, effect: Effect, found: PointClass) -> PointEntry:
     """Return the entry of a place whose trial was classified; what could not be judged was, in effect, not tried."""
     if found.name == "unknown":
-        return entry_of(place, effect, "not_tried", reason="not judged before time ran out, or without a receipt")
+        return entry_of(
+            place,
+            effect,
+            "not_tried",
+            reason="not judged before time ran out, or without a receipt",
+        )
     return entry_of(place, effect, found.name, effects=found.effects, seconds=found.seconds)
 
 
@@ -118,5 +132,3 @@ def entry_of(
 def _reference(trials: Trials) -> Trial | None:
     profile: Profile | None = trials.profile
     return profile.reference if profile else None
-
-

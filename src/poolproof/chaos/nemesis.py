@@ -1,4 +1,4 @@
-"""The only thing that applies faults: it journals the undo, injects, asks for a receipt, heals, and verifies the heal."""
+"""The only thing that applies faults: it journals them, injects, asks for a receipt, heals, verifies the heal."""
 
 import asyncio
 import dataclasses
@@ -34,8 +34,8 @@ class Nemesis:
             Applied(i, spec, lookup(spec.kind)) for i, spec in enumerate(rig.plan.faults)
         ]
 
-    async def inject(self) -> None:
-        """Apply every fault of the plan, and wait a bounded time for each receipt."""
+    async def inject(self, receipt_seconds: float | None = None) -> None:
+        """Apply every fault of the plan, and wait a bounded time for the receipts; 0 where they come only later."""
         for applied in self.applied:
             applied.victims = applied.fault.victims(self._rig, applied.spec)
             named = [{"pid": victim.pid, "born": victim.born} for victim in applied.victims]
@@ -43,7 +43,7 @@ class Nemesis:
             self._rig.trial.write("inject", data=data)
             if not self._rig.plan.null:
                 await self._do(applied.fault.inject, applied)
-        await self.receive(RECEIPT_SECONDS)
+        await self.receive(RECEIPT_SECONDS if receipt_seconds is None else receipt_seconds)
 
     async def receive(self, seconds: float = 0.0) -> None:
         """Look for the receipts that are missing still, for at most so long."""

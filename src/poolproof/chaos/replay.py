@@ -21,8 +21,11 @@ Z_95 = 1.959964
 class Steps(Protocol):
     """Who is told how far a replay has come."""
 
-    def phase(self, name: str, total: int) -> None: ...
-    def step(self) -> None: ...
+    def phase(self, name: str, total: int) -> None:
+        """A phase begins, of so many steps."""
+
+    def step(self) -> None:
+        """One step of it is done."""
 
 
 class Replayed(msgspec.Struct, kw_only=True):

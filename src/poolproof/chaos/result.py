@@ -8,7 +8,9 @@ from poolproof.checkers import Verdict
 
 RESULT_SCHEMA = 1
 
-Ending = Literal["survived", "reported", "lost", "stopped", "slow", "duplicated", "unreached", "not_tried"]
+Ending = Literal[
+    "survived", "reported", "lost", "stopped", "slow", "duplicated", "unreached", "not_tried"
+]
 ENDINGS: tuple[Ending, ...] = (
     "survived",
     "reported",
@@ -129,7 +131,9 @@ def ranges(points: list[PointEntry]) -> tuple[str, ...]:
         start = previous = lines[0]
         for line in [*lines[1:], None]:
             if line is None or line > previous + 1:
-                found.append(f"{file}:{start}" if start == previous else f"{file}:{start}-{previous}")
+                found.append(
+                    f"{file}:{start}" if start == previous else f"{file}:{start}-{previous}"
+                )
                 start = line if line is not None else 0
             previous = line if line is not None else 0
     return tuple(found)

@@ -1,61 +1,23 @@
-"""One running trial under the controller's hand: what it may ask, what it sees, and how long it is patient.
-
-Nothing here waits for a time when it can wait for a fact. A tree in which nothing moves is a suspicion; it is parked
-alive, while other trials run, and judged at ten times the wait.
-"""
+"""One running trial under the controller's hand: what it may ask of it, and what it sees."""
 
 import asyncio
-import dataclasses
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from poolproof.chaos.slots import Slots
 from poolproof.history import Event
 from poolproof.host import Host
 from poolproof.plan import Plan
 from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
-from poolproof.watch.quiet import Fingerprint, Idling, Motion, Quiet
 from poolproof.watch.watch import Watch
 
 TICK_SECONDS: Final = 0.002
-LOOK_SECONDS: Final = 0.010
-PARK_TICK_SECONDS: Final = 0.02
-PATIENCE: Final = 10
-"""How many times the first wait a suspicion is confirmed at (DESIGN: quiet, parked)."""
-LEAST_PARK_SECONDS: Final = 1.0
-AFTER_DUE_SECONDS: Final = 0.25
 LIVELOCK_STARTS: Final = 20
 _SERVANTS: Final = ("resource_tracker", "forkserver", "semaphore_tracker")
-
-
-class Slots:
-    """How many trials run at once, and how many are parked; a parked one gives its place to another."""
-
-    def __init__(self, *, running: int, parked: int, end: float) -> None:
-        self.most = parked
-        self.opening = asyncio.Semaphore(parked)
-        self.running = asyncio.Semaphore(running)
-        self.parked = asyncio.Semaphore(parked)
-        self.end = end
-
-    def remaining(self) -> float:
-        """Return the seconds that are left of the whole run."""
-        return self.end - time.monotonic()
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class Suspicion:
-    """Something does not move, as first seen."""
-
-    why: str
-    op: str
-    at: float
-    waited: float
-    due: float | None
-    print: Fingerprint
 
 
 class Rig:
@@ -69,7 +31,6 @@ class Rig:
         self.directory = directory
         self.slots = slots
         self.style = style
-        self.suspicion: Suspicion | None = None
         self.faulted: tuple[int, ...] = ()
         self._next_job = 1
         self._signatures: set[tuple[int, str]] = set()
@@ -85,7 +46,9 @@ class Rig:
     async def open(self) -> None:
         """Fork the trial and learn who its owner is."""
         unharmed = not self.plan.faults and self.plan.point is None
-        self.trial = await self.host.fork(self.directory, describe=unharmed)
+        self.trial = await self.host.fork(
+            self.directory, describe=unharmed, alone=self.plan.lives > 1
+        )
         self.watch = Watch(self.trial.root)
         self.owner = await self._find_owner()
 
@@ -145,7 +108,8 @@ class Rig:
 
     def _learn(self, event: Event) -> None:
         if event.kind == "started" and event.job is not None:
-            runner = Identity(event.pid, int(event.data.get("born", 0)))
+            born = event.data.get("born")  # none where the process may open no file
+            runner = Identity(event.pid, int(born)) if born else _now(event.pid)
             self._started.setdefault(event.job, []).append(runner)
             if runner.pid != self.owner.pid:
                 self._remember(runner)
@@ -174,6 +138,14 @@ class Rig:
         starts = self._started.get(job)
         return starts[-1] if starts else None
 
+    def runners(self, job: int) -> Sequence[Identity]:
+        """Return the processes that started this job, in order."""
+        return self._started.get(job, ())
+
+    def has_run(self, worker: Identity) -> bool:
+        """Tell whether this worker has run a job."""
+        return any(worker in starts for starts in self._started.values())
+
     def workers(self) -> list[Identity]:
         """Return the live workers: siblings, by parent and command line, of those that have run a job."""
         if not self._signatures:
@@ -183,12 +155,27 @@ class Rig:
             if pid == self.owner.pid or (stat := procfs.stat(pid)) is None:
                 continue
             line = _shape(procfs.cmdline(pid))
-            if (stat.parent, line) in self._signatures and not any(
-                servant in line for servant in _SERVANTS
+            if (
+                (stat.parent, line) in self._signatures
+                and not any(servant in line for servant in _SERVANTS)
+                and procfs.alive(worker := Identity(pid, stat.born))
             ):
-                if procfs.alive(worker := Identity(pid, stat.born)):
-                    found.append(worker)
+                found.append(worker)
         return sorted(found, key=lambda worker: worker.pid)
+
+    def left(self) -> list[Identity]:
+        """Return every live process of the trial but the servants of the standard library, which end by themselves."""
+        found: list[Identity] = []
+        for pid in self.trial.processes():
+            line = " ".join(procfs.cmdline(pid))
+            identity = procfs.identity(pid)
+            if (
+                identity is not None
+                and procfs.alive(identity)
+                and not any(s in line for s in _SERVANTS)
+            ):
+                found.append(identity)
+        return found
 
     def started(self, jobs: Iterable[int]) -> bool:
         """Tell whether each of these jobs has been started."""
@@ -231,103 +218,9 @@ class Rig:
             (job for job, starts in self._started.items() if len(starts) >= LIVELOCK_STARTS), None
         )
 
-    # Patience.
 
-    async def settle(self, done: Callable[[], bool], op: str, *, patient: bool = False) -> bool:
-        """Wait until `done`, or until nothing moves; then journal the suspicion and return False.
-
-        A patient wait gives up only at the deadline: before anything is broken, slow is only slow.
-        """
-        began = moved = time.monotonic()
-        looked = 0.0
-        while True:
-            if self.absorb():
-                moved = time.monotonic()
-            if done():
-                return True
-            now = time.monotonic()
-            found: tuple[str, float | None] | None = None
-            if not procfs.alive(self.owner) and op != "owner":
-                found = ("owner-gone", None)
-            elif self.livelock() is not None:
-                found = ("livelock", None)
-            elif now - began > self.plan.target.deadline:
-                found = ("overdue", None)
-            elif now - moved > LOOK_SECONDS / 2 and now - looked >= LOOK_SECONDS:
-                looked = now
-                verdict = self.watch.look(len(self.events))
-                found = None if patient else _read(verdict)
-            if found is not None:
-                self._suspect(
-                    *found, op=op, waited=now - moved if found[0] != "overdue" else now - began
-                )
-                return False
-            await asyncio.sleep(TICK_SECONDS)
-
-    def _suspect(self, why: str, due: float | None, *, op: str, waited: float) -> None:
-        print_ = self.watch.fingerprint()
-        self.suspicion = Suspicion(
-            why=why, op=op, at=time.monotonic(), waited=waited, due=due, print=print_
-        )
-        self._mark("suspect", op, waited, why=why)
-
-    def _mark(self, kind: str, op: str, waited: float, **data: Any) -> None:
-        self.trial.write(
-            kind,
-            op=op,
-            data={"waited_ms": round(waited * 1000, 1), "pending": self.pending(), **data},
-        )
-
-    async def park(self, done: Callable[[], bool], op: str) -> bool:
-        """Set a suspected tree aside, alive, until it moves or the suspicion is confirmed; return whether it moved."""
-        self.slots.running.release()
-        try:
-            async with self.slots.parked:
-                return await self._park(done, op)
-        finally:
-            await self.slots.running.acquire()
-
-    async def _park(self, done: Callable[[], bool], op: str) -> bool:
-        first = self.suspicion
-        while (suspicion := self.suspicion) is not None and first is not None:
-            wait = max(PATIENCE * suspicion.waited, LEAST_PARK_SECONDS)
-            until = max(suspicion.at + wait, (suspicion.due or 0.0) + AFTER_DUE_SECONDS)
-            if suspicion.why in ("owner-gone", "livelock"):
-                until = suspicion.at
-            seen = self._seen
-            while time.monotonic() < min(until, self.slots.end) and not done():
-                await asyncio.sleep(PARK_TICK_SECONDS)
-                self.absorb()
-            waited = time.monotonic() - first.at + first.waited
-            if done():
-                self._mark("moved", op, waited)
-                self.suspicion = None
-                return True
-            if time.monotonic() >= self.slots.end:
-                self._mark("unjudged", op, waited)
-                return False
-            if self._as_it_was(suspicion, seen) or waited > PATIENCE * self.plan.target.deadline:
-                self._mark(
-                    "judged", op, waited, why=suspicion.why, alive=[w.pid for w in self.workers()]
-                )
-                return False
-            if await self.settle(done, op):
-                self._mark("moved", op, time.monotonic() - first.at + first.waited)
-                return True
-        return False
-
-    def _as_it_was(self, suspicion: Suspicion, seen: int) -> bool:
-        if suspicion.why == "quiet":
-            return self.watch.fingerprint().motion_since(suspicion.print) is Motion.NONE
-        return self._seen == seen
-
-
-def _read(verdict: object) -> tuple[str, float | None] | None:
-    if isinstance(verdict, Quiet):
-        return "quiet", None if verdict.due_ns is None else verdict.due_ns / 1e9
-    if isinstance(verdict, Idling):
-        return "idling", None
-    return None
+def _now(pid: int) -> Identity:
+    return procfs.identity(pid) or Identity(pid, 0)
 
 
 def _shape(cmdline: Iterable[str]) -> str:

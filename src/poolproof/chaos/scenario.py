@@ -10,7 +10,9 @@ from typing import Final
 import msgspec
 
 from poolproof.chaos.nemesis import Nemesis
-from poolproof.chaos.rig import Rig, Slots
+from poolproof.chaos.patience import Patience
+from poolproof.chaos.rig import Rig
+from poolproof.chaos.slots import Slots
 from poolproof.history import Event
 from poolproof.host import Host
 from poolproof.plan import Plan
@@ -19,9 +21,11 @@ from poolproof.watch import procfs
 GATE: Final = "gate"
 LEAVE_SECONDS: Final = 1.0
 STRIKE_SECONDS: Final = 0.5
-SETTLE_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 3.0
 """How long what the pool holds may take to go after shutdown, before it counts as left behind."""
 STORM_JOBS: Final = 8
+PROBE_FILES: Final = 16
+"""More than the descriptors that the owner may have closed between the measure of its limit and the limit."""
 
 Clean = Callable[[tuple[Event, ...]], bool]
 
@@ -45,7 +49,7 @@ async def play(
         style: "plain" or "coroutine": the kind of function that the pool takes as a job.
         clean: tells whether a sample after shutdown shows nothing left; asked again while it does not.
     """
-    async with slots.running, _opened(host, plan, directory, slots, style) as rig:
+    async with slots.running(), _opened(host, plan, directory, slots, style) as rig:
         await (_Crash(rig) if plan.point else _Trial(rig)).run(clean)
         rig.absorb()
         return tuple(rig.events)
@@ -70,6 +74,7 @@ class _Trial:
         self.rig = rig
         self.plan = rig.plan
         self.nemesis = Nemesis(rig)
+        self.patience = Patience(rig)
 
     async def run(self, clean: Clean | None) -> None:
         rig = self.rig
@@ -81,7 +86,7 @@ class _Trial:
             if life < self.plan.lives - 1:
                 rig.command("stop")
                 rig.forget("stop")
-                if not await rig.settle(lambda: rig.over("stop") is not None, "stop"):
+                if not await self.patience.settle(lambda: rig.over("stop") is not None, "stop"):
                     return
                 rig.forget("start", "stop")
         moment = self.nemesis.applied[0].fault.moment if self.nemesis.applied else "none"
@@ -100,13 +105,17 @@ class _Trial:
         rig = self.rig
         rig.trial.write("phase", data={"phase": "warmup"})
         rig.command("start")
-        if not await rig.settle(lambda: rig.over("start") is not None, "start", patient=True):
+        if not await self.patience.settle(
+            lambda: rig.over("start") is not None, "start", patient=True
+        ):
             return False
-        if rig.over("start").kind == "fail":
+        if (told := rig.over("start")) is None or told.kind == "fail":
             return False
         rig.adopt_style()
         jobs = rig.submit(self.plan.warmup, "warmup")
-        steady = await rig.settle(lambda: rig.resolved(jobs), "job", patient=bool(self.plan.faults))
+        steady = await self.patience.settle(
+            lambda: rig.resolved(jobs), "job", patient=bool(self.plan.faults)
+        )
         workers = [worker.pid for worker in rig.workers()]
         rig.trial.write("phase", data={"phase": "faulted", "style": rig.style, "workers": workers})
         return steady or not self.plan.faults
@@ -115,17 +124,28 @@ class _Trial:
         """Ask the healed pool for new jobs, as many at once as it has workers and more."""
         self.rig.trial.write("phase", data={"phase": "fresh"})
         fresh = self.rig.submit(self.plan.fresh, "fresh")
-        await self.rig.settle(lambda: self.rig.resolved(fresh), "job")
+        await self.patience.settle(lambda: self.rig.resolved(fresh), "job")
 
     async def judge_jobs(self) -> None:
         """Wait for every caller, and where one waits in vain, until that is certain."""
         rig = self.rig
-        if rig.pending() and not await rig.settle(lambda: not rig.pending(), "job"):
-            await rig.park(lambda: not rig.pending(), "job")
+
+        def done() -> bool:
+            return not rig.pending()
+
+        if not done() and (
+            self.patience.still_suspects() or not await self.patience.settle(done, "job")
+        ):
+            await self.patience.park(done, "job")
 
     async def stop(self) -> None:
-        """Shut the pool down; when that does not end, wait until it is certain that it will not."""
+        """Shut the pool down; when that does not end, wait until it is certain that it will not.
+
+        A pool that computes or polls for ever instead of answering is not asked: its shutdown would tell nothing new.
+        """
         rig = self.rig
+        if rig.pending() and self.patience.costly:
+            return
         rig.trial.write("phase", data={"phase": "stop"})
         rig.command("stop")
         await self.await_stop()
@@ -136,8 +156,8 @@ class _Trial:
         def stopped() -> bool:
             return rig.over("stop") is not None
 
-        if not await rig.settle(stopped, "stop"):
-            await rig.park(stopped, "stop")
+        if not await self.patience.settle(stopped, "stop"):
+            await self.patience.park(stopped, "stop")
 
     async def leave(self, clean: Clean | None) -> None:
         """Sample what is left after shutdown, again while it goes, and let the owner end."""
@@ -146,11 +166,7 @@ class _Trial:
             return
         deadline = time.monotonic() + SETTLE_SECONDS
         pause = 0.001
-        while True:
-            count = rig.samples("after")
-            rig.command("sample", label="after")
-            if not await rig.settle(lambda: rig.samples("after") > count, "sample", patient=True):
-                return
+        while await self.sampled():
             if clean is None or clean(tuple(rig.events)) or time.monotonic() > deadline:
                 break
             await asyncio.sleep(pause)
@@ -158,8 +174,17 @@ class _Trial:
         rig.trial.write("phase", data={"phase": "end"})
         rig.command("exit")
         deadline = time.monotonic() + LEAVE_SECONDS
-        while procfs.alive(rig.owner) and time.monotonic() < deadline:
+        while procfs.alive(rig.owner) and time.monotonic() < deadline:  # noqa: ASYNC110 - /proc rings no bell
             await asyncio.sleep(0.001)
+
+    async def sampled(self) -> bool:
+        """Have the owner say once more what it holds; return False if it does not answer."""
+        rig = self.rig
+        before = rig.samples("after")
+        rig.command("sample", label="after")
+        return await self.patience.settle(
+            lambda: rig.samples("after") > before, "sample", patient=True
+        )
 
     # The moments: when the fault happens, and what is in flight then.
 
@@ -170,11 +195,14 @@ class _Trial:
         """Submit the faulted jobs and their bystanders, and wait for their outcome."""
         rig = self.rig
         body, size = self._body()
-        rig.faulted = rig.submit(
-            self.plan.jobs, "faulted", body, **({"size": size} if size else {})
-        )
+        fault = self.nemesis.applied[0].fault if self.nemesis.applied else None
+        spread = (
+            fault is not None and size and not fault.starves
+        )  # so that one comes to a worker that is hit
+        count = max(self.plan.jobs, 2 * self.plan.target.workers) if spread else self.plan.jobs
+        rig.faulted = rig.submit(count, "faulted", body, **({"size": size} if size else {}))
         bystanders = rig.submit(self.plan.bystanders, "bystander")
-        await rig.settle(lambda: rig.resolved(rig.faulted + bystanders), "job")
+        await self.patience.settle(lambda: rig.resolved(rig.faulted + bystanders), "job")
 
     def _body(self) -> tuple[str, int]:
         if self.rig.style == "own":
@@ -183,21 +211,30 @@ class _Trial:
         return (faults[0].body, faults[0].size) if faults and not self.plan.null else ("echo", 0)
 
     async def idle(self) -> None:
-        await self.nemesis.inject()
-        fault = self.nemesis.applied[0].fault
-        if fault.size or fault.kind.startswith("fd-"):
-            self.rig.command(
-                "probe", size=fault.size if fault.kind.startswith("memory") else 0, files=2
-            )
+        size = self.nemesis.applied[0].fault.size
+        self.have_callers()
+        await self.patience.rest()
+        # The receipt of scarcity is a refusal, which only comes when something is asked for.
+        await self.nemesis.inject(receipt_seconds=0 if size else None)
+        if size:
+            self.rig.command("probe", size=size, files=PROBE_FILES)
         await self.ask_together()
         await self.nemesis.receive()
+        self.rig.command("release")
+
+    def have_callers(self) -> None:
+        """Have the owner start now what it may be unable to start during the fault: threads that wait for jobs."""
+        if self.nemesis.applied[0].fault.starves:
+            plan = self.plan
+            self.rig.command("reserve", count=plan.jobs + plan.bystanders + plan.fresh)
 
     async def busy(self) -> None:
         rig = self.rig
+        self.have_callers()
         await self._occupy()
         await self.nemesis.inject()
         rig.trial.open_gates()
-        await rig.settle(lambda: not rig.pending(), "job")
+        await self.patience.settle(lambda: not rig.pending(), "job")
         await self.nemesis.receive()
 
     async def _occupy(self) -> tuple[int, ...]:
@@ -207,14 +244,14 @@ class _Trial:
             rig.style == "own"
         ):  # no gate in a job that is not ours: what it runs when it is hit, nobody knows
             rig.faulted = rig.submit(self.plan.jobs + self.plan.bystanders, "faulted")
-            await rig.settle(lambda: rig.accepted(rig.faulted), "job")
+            await self.patience.settle(lambda: rig.accepted(rig.faulted), "job")
             return rig.faulted
         gate = rig.trial.close_gate(GATE)
         rig.faulted = rig.submit(min(self.plan.jobs, width), "faulted", gate=gate)
         beside = rig.submit(
             min(self.plan.bystanders, width - len(rig.faulted)), "bystander", gate=gate
         )
-        await rig.settle(lambda: rig.started(rig.faulted + beside), "job")
+        await self.patience.settle(lambda: rig.started(rig.faulted + beside), "job")
         rig.submit(self.plan.bystanders - len(beside), "bystander")
         return rig.faulted + beside
 
@@ -224,14 +261,22 @@ class _Trial:
         beside = rig.submit(
             min(self.plan.bystanders, self.plan.target.workers - 1), "bystander", gate=gate
         )
-        await rig.settle(lambda: rig.started(beside), "job")
-        await self.nemesis.inject()
+        await self.patience.settle(lambda: rig.started(beside), "job")
+        await self.nemesis.inject(receipt_seconds=0)
         body, _ = self._body()
-        rig.faulted = rig.submit(self.plan.jobs, "faulted", body)
+        if (
+            body == "callback"
+        ):  # a job that is over before its callback is known tells another story
+            late = rig.trial.close_gate("callback")
+            rig.faulted = rig.submit(self.plan.jobs, "faulted", body, gate=late)
+            await self.patience.settle(lambda: rig.accepted(rig.faulted), "job")
+            rig.trial.open_gate("callback")
+        else:
+            rig.faulted = rig.submit(self.plan.jobs, "faulted", body)
         queued = rig.submit(self.plan.bystanders - len(beside), "bystander")
-        await rig.settle(lambda: rig.resolved(rig.faulted + queued), "job")
+        await self.patience.settle(lambda: rig.resolved(rig.faulted + queued), "job")
         rig.trial.open_gates()
-        await rig.settle(lambda: not rig.pending(), "job")
+        await self.patience.settle(lambda: not rig.pending(), "job")
         await self.nemesis.receive()
 
     async def frozen(self) -> None:
@@ -239,23 +284,26 @@ class _Trial:
         if "busy" in self.nemesis.applied[0].spec.kind:
             gate = rig.trial.close_gate(GATE)
             rig.faulted = rig.submit(self.plan.jobs, "faulted", gate=gate)
-            await rig.settle(lambda: rig.started(rig.faulted), "job")
+            await self.patience.settle(lambda: rig.started(rig.faulted), "job")
+        await self.patience.rest()
         await self.nemesis.inject()
         beside = rig.submit(self.plan.bystanders, "bystander")
-        if not await rig.settle(lambda: rig.resolved(beside), "frozen") and not any(
+        if not await self.patience.settle(lambda: rig.resolved(beside), "frozen") and not any(
             rig.resolved([job]) for job in beside
         ):
-            await rig.park(lambda: any(rig.resolved([job]) for job in beside), "frozen")
+            await self.patience.park(lambda: any(rig.resolved([job]) for job in beside), "frozen")
         rig.trial.open_gates()
 
     async def shutdown(self) -> None:
         rig = self.rig
-        if self.nemesis.applied[0].spec.kind == "shutdown-busy":
+        busy = self.nemesis.applied[0].spec.kind == "shutdown-busy"
+        if busy and not self.plan.null:
             await self._occupy()
             rig.command("stop")
-            await rig.settle(rig.stopping, "stop")
-            await self.nemesis.inject()
+            await self.patience.settle(rig.stopping, "stop")
+            await self.nemesis.inject(receipt_seconds=0.1)
         else:
+            await self.patience.rest()
             await self.nemesis.inject()
             rig.command("stop")
         rig.trial.open_gates()
@@ -266,10 +314,10 @@ class _Trial:
         rig = self.rig
         await self._occupy()
         rig.faulted += rig.submit(STORM_JOBS, "faulted")
-        await rig.settle(lambda: rig.accepted(rig.faulted), "job")
+        await self.patience.settle(lambda: rig.accepted(rig.faulted), "job")
         await self.nemesis.inject()
         rig.trial.open_gates()
-        await rig.settle(lambda: not rig.pending(), "job")
+        await self.patience.settle(lambda: not rig.pending(), "job")
         await self.nemesis.receive()
 
     async def owner(self) -> None:
@@ -280,23 +328,23 @@ class _Trial:
         rig.trial.open_gates()
 
         def nobody() -> bool:
-            return not rig.trial.processes()
+            return not rig.left()
 
-        if not await rig.settle(nobody, "owner"):
-            await rig.park(nobody, "owner")
+        if await self.patience.settle(nobody, "owner") or await self.patience.park(nobody, "owner"):
+            rig.trial.write("phase", data={"phase": "end"})
 
     async def handover(self) -> None:
         rig = self.rig
         gate = f"loop:{rig.directory.name}"
         running = rig.submit(self.plan.target.workers, "bystander", gate=gate)
-        await rig.settle(lambda: rig.started(running), "job")
+        await self.patience.settle(lambda: rig.started(running), "job")
         rig.faulted = rig.submit(1, "faulted")
         waiting = rig.submit(self.plan.bystanders, "bystander")
-        await rig.settle(lambda: rig.accepted(rig.faulted + waiting), "job")
-        await self.nemesis.inject()
+        await self.patience.settle(lambda: rig.accepted(rig.faulted + waiting), "job")
+        await self.nemesis.inject(receipt_seconds=0)
         turn = self.nemesis.applied[0].spec.victim.partition(":")[2]
         rig.command("handover", gate=gate, job=rig.faulted[0], turns=int(turn) if turn else None)
-        await rig.settle(lambda: not rig.pending(), "job")
+        await self.patience.settle(lambda: not rig.pending(), "job")
         await self.nemesis.receive(STRIKE_SECONDS)
 
 
@@ -325,12 +373,14 @@ class _Crash(_Trial):
         def began() -> bool:
             return rig.over("start") is not None
 
-        if not await rig.settle(began, "start") and not await rig.park(began, "start"):
+        if not await self.patience.settle(began, "start") and not await self.patience.park(
+            began, "start"
+        ):
             return
         rig.faulted = rig.submit(self.plan.jobs, "faulted")
         failing = rig.submit(1, "faulted", "fail") if rig.style != "own" else ()
         beside = rig.submit(self.plan.bystanders, "bystander")
-        await rig.settle(lambda: rig.resolved(rig.faulted + failing + beside), "job")
+        await self.patience.settle(lambda: rig.resolved(rig.faulted + failing + beside), "job")
         self.witness()
         await self.ask_fresh()
         await self.judge_jobs()

@@ -4,12 +4,11 @@ import dataclasses
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from poolproof.chaos import scenario
-from poolproof.chaos.rig import Slots
+from poolproof.chaos.slots import Slots
 from poolproof.checkers import Trial, judge
 from poolproof.errors import TargetError
 from poolproof.history import Event
@@ -64,10 +63,14 @@ class Trials:
             return not left_behind(plan, events, reference)
 
         if self.host.threads == 1:
-            events = await scenario.play(self.host, plan, directory, self.slots, style=style, clean=clean)
+            events = await scenario.play(
+                self.host, plan, directory, self.slots, style=style, clean=clean
+            )
         else:  # a process with threads must not be forked: each trial gets an interpreter of its own
             async with self.host.another() as host:
-                events = await scenario.play(host, plan, directory, self.slots, style=style, clean=clean)
+                events = await scenario.play(
+                    host, plan, directory, self.slots, style=style, clean=clean
+                )
         return Trial(plan, events, reference)
 
     async def profiled(self, plan: Plan) -> Profile:
@@ -76,18 +79,26 @@ class Trials:
         Raises:
             TargetError: the pool did not start, or answered not one job.
         """
+        trial = told = None
         for style in ("auto", "plain", "coroutine"):
             self.profile = _guess(style) if style != "auto" else None
             trial = await self.play(plan)
-            asked, told = trial.start
+            _, told = trial.start
             if told is None or told.kind == "fail":
-                raise TargetError(_why_not_started(plan.target, told, _last_output(self.directory)))
-            if any(event.op == "job" and event.kind == "ok" and event.data.get("match") for event in trial.events):
+                ended = any(e.data.get("why") == "owner-gone" for e in trial.of_kind("suspect"))
+                output = _last_output(self.directory)
+                raise TargetError(_why_not_started(plan.target, told, output, ended=ended))
+            if any(
+                event.op == "job" and event.kind == "ok" and event.data.get("match")
+                for event in trial.events
+            ):
                 break
             if trial.judgement is not None:
                 break
         else:
+            assert trial is not None
             raise TargetError(_why_no_answer(plan.target, trial))
+        assert told is not None
         self.profile = _profile(trial)
         await self.host.preload(list(told.data.get("modules", ())))
         return self.profile
@@ -96,20 +107,25 @@ class Trials:
 def left_behind(plan: Plan, events: tuple[Event, ...], reference: Trial | None) -> bool:
     """Tell whether the last sample shows something left; asked again, with patience, before it counts."""
     return any(
-        finding.invariant == "leak" and finding.effect for finding in judge(Trial(plan, events, reference))
+        finding.invariant == "leak" and finding.effect
+        for finding in judge(Trial(plan, events, reference))
     )
 
 
 def _guess(style: str) -> Profile:
     nothing = Trial(Plan(target=Target(name="", cwd="", python="")), ())
-    return Profile(facts=frozenset(), style=style, own=(), own_paths=(), adapter="", reference=nothing)
+    return Profile(
+        facts=frozenset(), style=style, own=(), own_paths=(), adapter="", reference=nothing
+    )
 
 
 def _profile(trial: Trial) -> Profile:
     told = trial.start[1]
     assert told is not None
     data = told.data
-    style = next((e.data["style"] for e in trial.events if e.kind == "phase" and "style" in e.data), "plain")
+    style = next(
+        (e.data["style"] for e in trial.events if e.kind == "phase" and "style" in e.data), "plain"
+    )
     return Profile(
         facts=_facts(trial, data, style),
         style=style,
@@ -123,7 +139,8 @@ def _profile(trial: Trial) -> Profile:
 def _facts(trial: Trial, data: dict[str, Any], style: str) -> frozenset[str]:
     owner = told.pid if (told := trial.start[1]) else 0
     runners = {event.pid for event in trial.events if event.kind == "started"}
-    workers = next((e.data["workers"] for e in trial.events if e.kind == "phase" and "workers" in e.data), [])
+    marks = [e.data["workers"] for e in trial.events if e.kind == "phase" and "workers" in e.data]
+    workers: list[int] = marks[0] if marks else []
     processes = bool(runners - {owner}) or (not runners and bool(workers))
     on_loop = "loop" in data["offers"] and runners == {owner}
     found = {
@@ -140,7 +157,9 @@ def _facts(trial: Trial, data: dict[str, Any], style: str) -> frozenset[str]:
     return frozenset(fact for fact, holds in found.items() if holds)
 
 
-def _why_not_started(target: Target, told: Event | None, output: str) -> str:
+def _why_not_started(target: Target, told: Event | None, output: str, *, ended: bool) -> str:
+    if told is None and ended:
+        return f"expected {target.name} to return a pool, got the end of the process that called it{output}"
     if told is None:
         return (
             f"expected {target.name} to start within {target.deadline:g} s, got no answer from its factory;"
@@ -152,7 +171,9 @@ def _why_not_started(target: Target, told: Event | None, output: str) -> str:
 
 
 def _why_no_answer(target: Target, trial: Trial) -> str:
-    errors = Counter(f"{e.error}: {e.message}" for e in trial.events if e.kind in ("fail", "info") and e.error)
+    errors = Counter(
+        f"{e.error}: {e.message}" for e in trial.events if e.kind in ("fail", "info") and e.error
+    )
     most = errors.most_common(1)[0][0] if errors else "answers that were not the jobs' own"
     return (
         f"expected {target.name} to answer at least one plain job, got {most};"
@@ -161,7 +182,7 @@ def _why_no_answer(target: Target, trial: Trial) -> str:
 
 
 def _last_output(directory: Path) -> str:
-    logs: Sequence[Path] = sorted(directory.glob("*/output.log"))
+    logs = sorted(directory.glob("*/output.log"))
     text = logs[-1].read_text(errors="replace").strip() if logs else ""
     return f"; its last output: {text.splitlines()[-1][:200]}" if text else ""
 
@@ -169,4 +190,3 @@ def _last_output(directory: Path) -> str:
 def slots(seconds: float) -> Slots:
     """Return the places for trials of a run that ends in so many seconds."""
     return Slots(running=RUNNING, parked=PARKED, end=time.monotonic() + seconds)
-

@@ -100,7 +100,8 @@ def _duplicates(trial: Trial, job: JobRecord) -> Iterator[Charge]:
         yield Charge(effect="retried without end", text=text, job=job.number)
         return
     for first, second in zip(job.starts, job.starts[1:], strict=False):
-        if not _excused(trial, job, first, second):
+        either = first.t == second.t and _excused(trial, job, second, first)
+        if not either and not _excused(trial, job, first, second):
             yield _duplicate(trial, job, first, second)
 
 

@@ -56,7 +56,7 @@ def classify(trial: Trial, reference: Trial | None = None) -> PointClass:
 
 
 def _unreached(trial: Trial) -> bool:
-    return trial.strike is None
+    return trial.strike is None and not trial.plan.null
 
 
 def _unproven(trial: Trial) -> bool:

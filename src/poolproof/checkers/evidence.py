@@ -38,8 +38,7 @@ def lasted(trial: Trial, judged: Event) -> str:
 
 def _beginning(trial: Trial, job: JobRecord) -> str:
     name = f"job {job.number}"
-    if job.submit is None:
-        return f"{name} was never submitted"
+    assert job.submit is not None
     if job.answer is None:
         return f"{name} submitted at {moment(trial, job.submit.t)}, and submit never returned"
     verb = "accepted" if job.accepted else f"refused with {job.answer.error}"

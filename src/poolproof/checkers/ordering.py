@@ -43,13 +43,11 @@ def order(trial: Trial) -> Sequence[Claim]:
 
     With several workers only what cannot be the scheduler's doing counts: the worker that began
     the earlier job was at another one when the later job was begun elsewhere. A job is exempt if a
-    fault hit anybody while it waited.
+    fault hit anybody while it waited, or if a harmful job had been begun before it.
     """
     ran = [job for job in trial.submitted if job.starts and job.accepted and not job.cancel]
     pairs = [
-        (a, b)
-        for a, b in permutations(ran, 2)
-        if a.answer and b.submit and a.answer.t <= b.submit.t
+        (a, b) for a, b in permutations(ran, 2) if a.answer and b.submit and a.answer.t < b.submit.t
     ]
     judged = [(a, b) for a, b in pairs if not _disturbed(trial, a)]
     if not judged:
@@ -67,7 +65,10 @@ def _disturbed(trial: Trial, job: JobRecord) -> bool:
     begun = job.starts[0].t
     hits = [*(harm.since for harm in trial.harms), *(event.t for event in trial.of_kind("inject"))]
     deaths = [event.t for event in trial.deaths]
-    return any(job.submit.t <= t <= begun for t in (*hits, *deaths))
+    harmful = [start.t for other in trial.submitted if not other.sound for start in other.starts]
+    return any(job.submit.t <= t <= begun for t in (*hits, *deaths)) or any(
+        t <= begun for t in harmful
+    )
 
 
 def _overtaken(trial: Trial, pairs: Sequence[tuple[JobRecord, JobRecord]]) -> Iterator[Charge]:
@@ -87,7 +88,7 @@ def _surely(trial: Trial, a: JobRecord, b: JobRecord) -> bool:
         return True
     mine, since, until = a.starts[0].pid, b.starts[0].t, a.starts[0].t
     return any(
-        event.pid == mine and since <= event.t < until
+        event.pid == mine and since < event.t < until
         for job in trial.submitted
         if job is not a
         for event in (*job.starts, *job.finishes, *job.raises)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from poolproof.checkers.base import Charge, Claim, accuse, checker, unknown, valid
+from poolproof.checkers.base import Charge, Claim, accuse, checker, named, unknown, valid
 from poolproof.checkers.delivery import caller_died
 from poolproof.checkers.evidence import lasted, moment, unconfirmed
 from poolproof.checkers.records import Process, buried, operation, runner
@@ -204,6 +204,6 @@ def _survival(trial: Trial, worker: Process, killed: int, judged: Event | None) 
     ran = [
         job.number for job in trial.jobs.values() if any(runner(s).is_(worker) for s in job.starts)
     ]
-    did = f"which ran {len(ran)} jobs" if ran else "which ran no job"
+    did = f"which ran {named(ran) if ran else 'no job'}"
     text = f"owner {trial.owner} was killed at {moment(trial, killed)}; worker {worker.pid}, {did}"
     return f"{text}, was still alive {lasted(trial, judged)}" if judged else text

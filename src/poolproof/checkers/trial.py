@@ -66,8 +66,18 @@ class Trial:
 
     @cached_property
     def jobs(self) -> dict[int, JobRecord]:
-        """Every job that any event names, by number."""
-        return job_records(self.events)
+        """Every job that any event names, by number.
+
+        An outcome that comes after it was confirmed that the caller waits in vain is none any more: what the shutdown
+        of a stuck pool, or its end, tells a caller does not undo that.
+        """
+        found = job_records(self.events)
+        for judged in self.of_kind("judged"):
+            for number in judged.data.get("pending", ()) if judged.op == "job" else ():
+                if (job := found.get(number)) is not None:
+                    in_time = tuple(event for event in job.outcomes if event.t <= judged.t)
+                    found[number] = dataclasses.replace(job, outcomes=in_time)
+        return found
 
     @cached_property
     def submitted(self) -> tuple[JobRecord, ...]:

@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 from poolproof import __version__
 from poolproof.errors import PoolproofError
@@ -19,43 +20,63 @@ TERMINATED = 143
 OWN_ERROR = 4
 
 
-class _Terminated(BaseException):
+class Terminated(BaseException):
     """SIGTERM has come: leave, and clear up on the way."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never a traceback for what is not an error of poolproof."""
-    parser = _parser()
-    parsed = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
     try:
+        parsed = _parser().parse_args(arguments)
+        signal.signal(signal.SIGTERM, _terminate)
         return int(parsed.run(parsed))
-    except PoolproofError as error:
-        print(f"poolproof: {error}", file=sys.stderr)
-        return error.exit_code
+    except SystemExit:
+        raise  # the parser's own: help, or an option that does not exist
     except KeyboardInterrupt:
         print("poolproof: interrupted; everything that was started has been ended", file=sys.stderr)
         return INTERRUPTED
-    except _Terminated:
+    except Terminated:
         print("poolproof: terminated; everything that was started has been ended", file=sys.stderr)
         return TERMINATED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OWN_ERROR
-    except Exception:  # noqa: BLE001 - the boundary: an error of ours must not look like a verdict
-        traceback.print_exc()
-        print("poolproof: this is an error of poolproof itself, not a verdict on the target", file=sys.stderr)
+    except BaseException as error:  # noqa: BLE001 - the boundary: whatever it is, it must not look like a verdict
+        return _fail(error)
+
+
+def _fail(error: BaseException) -> int:
+    """Say what several tasks at once have raised in one line, if all of it is on purpose; else show it."""
+    leaves = list(_leaves(error))
+    if not all(isinstance(leaf, PoolproofError) for leaf in leaves):
+        traceback.print_exception(error)
+        print(
+            "poolproof: this is an error of poolproof itself, not a verdict on the target",
+            file=sys.stderr,
+        )
         return OWN_ERROR
+    print(f"poolproof: {leaves[0]}", file=sys.stderr)
+    return max(leaf.exit_code for leaf in leaves if isinstance(leaf, PoolproofError))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
 
 
 def _terminate(_number: int, _frame: object) -> None:
-    raise _Terminated
+    raise Terminated
 
 
 def _parser() -> argparse.ArgumentParser:
     from poolproof.cli import check, faults, reap, replay  # noqa: PLC0415 - `--version` need not pay for them
 
-    parser = argparse.ArgumentParser(prog="poolproof", description="Prove that your worker pool survives.")
+    parser = argparse.ArgumentParser(
+        prog="poolproof", description="Prove that your worker pool survives."
+    )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (check, replay, faults, reap):

@@ -1,7 +1,8 @@
 """`poolproof check TARGET`: break a worker pool on purpose and tell, replayably, which promise it broke."""
 
 import argparse
-import datetime
+import datetime as dt
+import math
 import os
 import random
 import shutil
@@ -31,37 +32,106 @@ EXIT: Final[Mapping[Verdict, int]] = {
 }
 
 
+HELP: Final = "break a worker pool on purpose and tell, replayably, which promise it broke"
+MARK: Final = ".poolproof-run"
+"""The file that tells that a directory is a run's own, to be cleared by the next one that gets it."""
+OUTPUT: Final = ("trials", "plans", "result.json")
+
+
 def add_parser(commands: Any) -> None:
     """Add the command's parser."""
-    parser: argparse.ArgumentParser = commands.add_parser("check", help=__doc__.splitlines()[0], description=__doc__)
+    parser: argparse.ArgumentParser = commands.add_parser("check", help=HELP, description=HELP)
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("target", help="package.Name, package.module:factory, or path/to/file.py:factory")
-    add("--workers", type=int, default=2, help="how many workers the factory is asked for (default 2)")
+    add(
+        "--workers",
+        type=int,
+        default=2,
+        help="how many workers the factory is asked for (default 2)",
+    )
     add("--jobs", type=int, help="jobs in each phase of a trial (default: two for each worker)")
-    add("--faults", default="all", metavar="LIST", help="kinds separated by commas, `all` or `none`")
-    add("--crash-points", choices=("off", "kill", "all"), default="kill", help="what happens at each line")
-    add("--own", metavar="MODULES", help="modules, by commas, that count as the pool's own (default: inferred)")
-    add("--promise", action="append", default=[], metavar="P", help="at-most-once, retries=N, order=fifo, recovery=S")
+    add(
+        "--faults", default="all", metavar="LIST", help="kinds separated by commas, `all` or `none`"
+    )
+    add(
+        "--crash-points",
+        choices=("off", "kill", "all"),
+        default="kill",
+        help="what happens at each line",
+    )
+    add(
+        "--own",
+        metavar="MODULES",
+        help="modules, by commas, that count as the pool's own (default: inferred)",
+    )
+    add(
+        "--promise",
+        action="append",
+        default=[],
+        metavar="P",
+        help="at-most-once, retries=N, order=fifo, recovery=S",
+    )
     add("--seed", type=int, help="the seed of the run (default: a new one, which is printed)")
-    add("--deadline", type=float, default=10.0, metavar="SECONDS", help="bound of one job and of the factory")
-    add("--time", type=float, default=120.0, metavar="SECONDS", help="bound of the whole run (default 120)")
-    add("--adapter", help="the family of the pool, or module:Class of your own (default: by its shape)")
-    add("--python", default=sys.executable, metavar="PATH", help="the interpreter that has the target")
-    add("--accept", type=Path, metavar="FILE", help="TOML file of known violations, with reason and expiry")
+    add(
+        "--deadline",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="bound of one job and of the factory",
+    )
+    add(
+        "--time",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="bound of the whole run (default 120)",
+    )
+    _add_surroundings(parser)
+
+
+def _add_surroundings(parser: argparse.ArgumentParser) -> None:
+    """Add what does not change what is tried: where it runs, what is known, where the findings go."""
+    add = parser.add_argument
+    add(
+        "--adapter",
+        help="the family of the pool, or module:Class of your own (default: by its shape)",
+    )
+    add(
+        "--python",
+        default=sys.executable,
+        metavar="PATH",
+        help="the interpreter that has the target",
+    )
+    add(
+        "--accept",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of known violations, with reason and expiry",
+    )
     add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
-    add("--out", type=Path, metavar="DIR", help="where plans and histories go (default .poolproof/runs/RUN)")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where plans and histories go (default .poolproof/runs/RUN)",
+    )
     add("--null", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the check, print its report, and return the exit code of its verdict."""
-    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
+    seed = (
+        arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
+    )
     target = _target(arguments)
     faults = _faults(arguments.faults)
-    acceptances = accept.load(arguments.accept, datetime.datetime.now().astimezone().date()) if arguments.accept else ()
-    if arguments.json:
-        session.writable(arguments.json.parent)
+    acceptances = (
+        accept.load(arguments.accept, dt.datetime.now().astimezone().date())
+        if arguments.accept
+        else ()
+    )
+    session.writable_file(arguments.json)
     with session.leased() as lease:
         out = session.writable(arguments.out or Path(".poolproof", "runs", lease.run))
         print(f"seed {seed}   target {target.name}   run {lease.run}", flush=True)
@@ -94,7 +164,7 @@ def _target(arguments: argparse.Namespace) -> Target:
     name = arguments.target
     file, colon, factory = name.rpartition(":")
     if file.endswith(".py"):
-        name = f"{cwd / file}{colon}{factory}"
+        name = f"{os.path.normpath(cwd / file)}{colon}{factory}"
     return Target(
         name=name,
         cwd=str(cwd),
@@ -108,15 +178,17 @@ def _target(arguments: argparse.Namespace) -> Target:
 
 
 def _at_least(option: str, value: float | None, least: float) -> None:
-    if value is not None and not value >= least:
-        raise UsageError(f"expected {option} to be at least {least:g}, got {value:g}")
+    if value is not None and not least <= value < math.inf:
+        raise UsageError(f"expected {option} to be a number from {least:g} on, got {value:g}")
 
 
 def _python(path: str) -> str:
     found = shutil.which(path)
     if found is None:
-        raise UsageError(f"expected a Python interpreter for --python, got {path}, which cannot be run")
-    return os.path.abspath(found)
+        raise UsageError(
+            f"expected a Python interpreter for --python, got {path}, which cannot be run"
+        )
+    return os.path.abspath(found)  # noqa: PTH100 - a virtual environment is known by its link
 
 
 def _promise(text: str) -> tuple[str, object]:
@@ -138,6 +210,14 @@ def _faults(text: str) -> tuple[str, ...]:
 
 
 def _fresh(out: Path) -> Path:
+    """Clear what an earlier run has left in its directory; raise UsageError where it is not poolproof's to clear."""
+    taken = [name for name in OUTPUT if (out / name).exists()]
+    if taken and not (out / MARK).exists():
+        raise UsageError(
+            f"expected a new directory for --out, or one of an earlier run, got {out},"
+            f" where {taken[0]} is not poolproof's"
+        )
+    (out / MARK).touch()
     for name in ("trials", "plans"):
         shutil.rmtree(out / name, ignore_errors=True)
     return out

@@ -11,7 +11,9 @@ from poolproof.faults.base import MISSING
 
 def add_parser(commands: Any) -> None:
     """Add the command's parser."""
-    parser: argparse.ArgumentParser = commands.add_parser("faults", help="list the kinds of fault that check knows")
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "faults", help="list the kinds of fault that check knows"
+    )
     parser.set_defaults(run=run)
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -9,7 +9,9 @@ from poolproof.isolation import leases
 
 def add_parser(commands: Any) -> None:
     """Add the command's parser."""
-    parser: argparse.ArgumentParser = commands.add_parser("reap", help="clear what interrupted runs left")
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "reap", help="clear what interrupted runs left"
+    )
     parser.set_defaults(run=run)
 
 

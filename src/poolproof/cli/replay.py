@@ -20,7 +20,9 @@ def add_parser(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser("replay", help="play a saved plan again")
     parser.set_defaults(run=run)
     parser.add_argument("plan", type=Path, help="a plan that `poolproof check` has saved")
-    parser.add_argument("--times", type=int, default=DEFAULT_TIMES, metavar="N", help="how often (default 1)")
+    parser.add_argument(
+        "--times", type=int, default=DEFAULT_TIMES, metavar="N", help="how often (default 1)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found to FILE")
 
 
@@ -29,21 +31,36 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.times < 1:
         raise UsageError(f"expected --times to be at least 1, got {arguments.times}")
     plan = plans.load(arguments.plan)
+    session.writable_file(arguments.json)
     with session.leased() as lease, session.progress() as progress:
         began = time.monotonic()
-        found = session.run(replay(plan, arguments.times, Path(lease.directory), lease.run, progress))
+        found = session.run(
+            replay(plan, arguments.times, Path(lease.directory), lease.run, progress)
+        )
     _show(plan, found, time.monotonic() - began)
     if arguments.json:
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+        arguments.json.write_bytes(
+            msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+        )
     return 1 if found.broken else 3 if found.unknown == found.times else 0
 
 
 def _show(plan: plans.Plan, found: Replayed, seconds: float) -> None:
-    what = plan.faults[0].kind if plan.faults else f"{plan.point.effect} at a crash point" if plan.point else "nothing"
-    print(f"{plan.target.name}, {what}: {found.broken} of {found.times} broke a promise, {seconds:.1f} s")
+    what = (
+        plan.faults[0].kind
+        if plan.faults
+        else f"{plan.point.effect} at a crash point"
+        if plan.point
+        else "nothing"
+    )
+    print(
+        f"{plan.target.name}, {what}: {found.broken} of {found.times} broke a promise, {seconds:.1f} s"
+    )
     for invariant, hits in found.hits.items():
         low, high = found.interval(hits)
-        print(f"  {invariant}: {hits} of {found.times} (95 % Wilson interval {low:.0%} to {high:.0%})")
+        print(
+            f"  {invariant}: {hits} of {found.times} (95 % Wilson interval {low:.0%} to {high:.0%})"
+        )
     if found.unknown:
         print(f"  unknown: {found.unknown} of {found.times}: {found.why_unknown}")
     for line in found.story:

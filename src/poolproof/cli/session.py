@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import os
 import secrets
+import signal
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from poolproof.cli import Terminated
 from poolproof.errors import UsageError
 from poolproof.isolation import leases
 
@@ -17,7 +19,7 @@ Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
-def leased() -> Iterator[leases.Lease]:
+def leased() -> Generator[leases.Lease]:
     """Clear what dead runs left, and claim a name and a private directory for this one."""
     require_linux()
     for line in leases.reap():
@@ -26,18 +28,51 @@ def leased() -> Iterator[leases.Lease]:
     try:
         yield lease
     finally:
+        for line in leases.end(lease):  # the host has ended already, unless its keeper was hit
+            print(f"poolproof: {line}", file=sys.stderr)
         leases.release(lease)
 
 
 def require_linux() -> None:
     """Raise UsageError where there is no /proc as Linux has it."""
     if not sys.platform.startswith("linux"):
-        raise UsageError(f"expected Linux, whose /proc shows what a pool's processes do, got {sys.platform}")
+        raise UsageError(
+            f"expected Linux, whose /proc shows what a pool's processes do, got {sys.platform}"
+        )
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end; an interruption cancels it first, so that it can clear up."""
-    return asyncio.run(main)
+    """Run a coroutine to its end; SIGINT and SIGTERM cancel it first, so that it can clear up.
+
+    Raises:
+        KeyboardInterrupt: SIGINT came.
+        Terminated: SIGTERM came; raised only here, because an exception out of a signal handler would pass through
+            whatever callback the loop is in, and there be logged and forgotten.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    came = False
+
+    async def stoppable() -> Result:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop() -> None:
+            nonlocal came
+            if not came:
+                came = True
+                task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
+        return await main
+
+    try:
+        return asyncio.run(stoppable())
+    except asyncio.CancelledError:
+        if not came:
+            raise
+        raise Terminated from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def writable(path: Path) -> Path:
@@ -48,8 +83,26 @@ def writable(path: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UsageError(f"expected a directory that can be written for --out, got {path}: {error}") from error
+        raise UsageError(
+            f"expected a directory that can be written for --out, got {path}: {error}"
+        ) from error
     return path.resolve()
+
+
+def writable_file(path: Path | None) -> None:
+    """Raise UsageError if a report could not be written there in the end; what is there stays as it is."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        existed = path.exists()
+        path.open("ab").close()
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"expected a file that can be written for --json, got {path}: {error}"
+        ) from error
 
 
 class Lines:
@@ -72,8 +125,14 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
-        from rich.progress import TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn())
         times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
@@ -97,7 +156,7 @@ class Bars:
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Lines | Bars]:
+def progress() -> Generator[Lines | Bars]:
     """Yield the progress that suits standard error."""
     shown = Bars() if sys.stderr.isatty() else Lines()
     try:

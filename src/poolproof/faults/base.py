@@ -22,14 +22,38 @@ class Scene(Protocol):
     """What a fault sees of the running trial, and the few things that it may do there."""
 
     @property
-    def events(self) -> Sequence[Event]: ...
+    def events(self) -> Sequence[Event]:
+        """The history so far."""
+        ...
+
     @property
-    def owner(self) -> Identity: ...
+    def owner(self) -> Identity:
+        """The process that owns the pool."""
+        ...
+
     @property
-    def faulted(self) -> tuple[int, ...]: ...
-    def workers(self) -> list[Identity]: ...
-    def runner(self, job: int) -> Identity | None: ...
-    def command(self, do: str, **arguments: object) -> None: ...
+    def faulted(self) -> tuple[int, ...]:
+        """The jobs that carry, or are hit by, the fault."""
+        ...
+
+    def workers(self) -> list[Identity]:
+        """Return the live workers."""
+        ...
+
+    def runner(self, job: int) -> Identity | None:
+        """Return the process that started this job last, or None."""
+        ...
+
+    def runners(self, job: int) -> Sequence[Identity]:
+        """Return the processes that started this job, in order."""
+        ...
+
+    def has_run(self, worker: Identity) -> bool:
+        """Tell whether this worker has run a job, and so has its journal open."""
+        ...
+
+    def command(self, do: str, **arguments: object) -> None:
+        """Tell the owner what to do next."""
 
 
 Inject = Callable[[Scene, FaultSpec, Sequence[Identity]], Awaitable[None] | None]
@@ -43,6 +67,11 @@ def nothing(_scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> No
 def nothing_to_heal(_scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> str | None:
     """Say that this fault ends by itself."""
     return "ends by itself"
+
+
+def never_moot(_events: Sequence[Event]) -> str | None:
+    """Say that nothing of the pool's own can keep this fault from taking effect."""
+    return None
 
 
 def no_victims(_scene: Scene, _spec: FaultSpec) -> list[Identity]:
@@ -62,6 +91,9 @@ class Fault:
         body: the body of the faulted jobs.
         variants: the victims that are tried in turn, each in a trial of its own.
         victims: the processes that are hit, chosen when the moment has come.
+        size: bytes that the faulted jobs ask for.
+        starves: whether the owner may be unable to start a thread while it lasts.
+        moot: why the fault could not take effect, though all was done, on this pool; None where it could have.
         inject, heal: do it, undo it.
         receipt, healed: evidence that it took effect, that it is undone; None while there is none.
     """
@@ -73,6 +105,8 @@ class Fault:
     body: str = "echo"
     variants: tuple[str, ...] = ("",)
     size: int = 0
+    starves: bool = False
+    moot: Callable[[Sequence[Event]], str | None] = never_moot
     victims: Callable[[Scene, FaultSpec], list[Identity]] = no_victims
     inject: Inject = nothing
     receipt: Evidence = nothing_to_heal

@@ -1,13 +1,12 @@
 """Faults of the pool's own life: shutdown while busy, storms of cancellation, no new process, the owner's death."""
 
-import os
 import resource
 import signal
 from collections.abc import Sequence
-from contextlib import suppress
 
 from poolproof.faults.base import Fault, Scene, register
 from poolproof.faults.process import PROCESSES, busy, gone, send
+from poolproof.faults.resource import give_back, given_back, limit
 from poolproof.isolation.containment import send_signal
 from poolproof.plan import FaultSpec
 from poolproof.watch.procfs import Identity
@@ -43,8 +42,7 @@ def _cancel_all(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) ->
 
 
 def _forbid_processes(scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> None:
-    _, hard = resource.prlimit(scene.owner.pid, resource.RLIMIT_NPROC)
-    resource.prlimit(scene.owner.pid, resource.RLIMIT_NPROC, (1, hard))
+    limit(scene.owner, resource.RLIMIT_NPROC, lambda _: 1)
     for victim in victims:
         send_signal(victim, signal.SIGKILL)
 
@@ -59,9 +57,11 @@ def _forbidden(scene: Scene, spec: FaultSpec, victims: Sequence[Identity]) -> st
 
 
 def _allow_processes(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> None:
-    with suppress(ProcessLookupError):
-        _, hard = resource.prlimit(scene.owner.pid, resource.RLIMIT_NPROC)
-        resource.prlimit(scene.owner.pid, resource.RLIMIT_NPROC, (hard, hard))
+    give_back(scene, [scene.owner], resource.RLIMIT_NPROC)
+
+
+def _allowed(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> str | None:
+    return given_back([scene.owner], resource.RLIMIT_NPROC)
 
 
 register(
@@ -89,10 +89,12 @@ register(
         does="SIGKILL of a busy worker while the owner may start no process",
         moment="busy",
         needs=(*PROCESSES, "unprivileged"),
+        starves=True,
         victims=busy,
         inject=_forbid_processes,
         receipt=_forbidden,
         heal=_allow_processes,
+        healed=_allowed,
     )
 )
 for _kind, _does, _variants in (
@@ -111,5 +113,3 @@ for _kind, _does, _variants in (
             receipt=gone,
         )
     )
-
-IS_ROOT = os.geteuid() == 0

@@ -24,9 +24,21 @@ def busy(scene: Scene, _spec: FaultSpec) -> list[Identity]:
 
 
 def idle(scene: Scene, spec: FaultSpec) -> list[Identity]:
-    """Choose the idle worker that the spec numbers, in the order of their pids: `idle:1`."""
+    """Choose the idle worker that the spec numbers: `idle:1`.
+
+    They are numbered by the system call in which they sleep: of those that wait for work, one may wait for the work
+    itself and the others for a lock, and which process that is differs from trial to trial.
+    """
     index = int(spec.victim.partition(":")[2] or 0)
-    return scene.workers()[index : index + 1]
+    return sorted(scene.workers(), key=_asleep_in)[index : index + 1]
+
+
+def _asleep_in(worker: Identity) -> tuple[int, int]:
+    try:
+        call = procfs.read(f"/proc/{worker.pid}/syscall").split()[0]
+    except (OSError, IndexError):
+        call = b""
+    return int(call) if call.isdigit() else 1 << 30, worker.pid
 
 
 def all_workers(scene: Scene, _spec: FaultSpec) -> list[Identity]:

@@ -3,15 +3,21 @@
 import resource
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Final
 
 from poolproof.faults.base import Evidence, Fault, Inject, Scene, register
-from poolproof.faults.process import all_workers
 from poolproof.plan import FaultSpec
 from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
 
 MEMORY_MARGIN_BYTES = 8 * 1024 * 1024
-ALLOCATION_BYTES = 48 * 1024 * 1024
+# More than the 64 MiB that each of glibc's arenas reserves beforehand (HEAP_MAX_SIZE in malloc/arena.c).
+ALLOCATION_BYTES = 96 * 1024 * 1024
+
+
+def _experienced(scene: Scene, _spec: FaultSpec) -> list[Identity]:
+    """Choose the workers that have run a job: a worker without descriptors could open no journal to witness anything."""
+    return [worker for worker in scene.workers() if scene.has_run(worker)]
 
 
 def _owner(scene: Scene, _spec: FaultSpec) -> list[Identity]:
@@ -29,34 +35,58 @@ def _address_space(pid: int) -> int:
     return pages * resource.getpagesize() + MEMORY_MARGIN_BYTES
 
 
+_before: Final[dict[tuple[Identity, int], tuple[int, int]]] = {}
+"""The limits of each process that was hit, as they were: what a heal gives back."""
+
+
+def limit(victim: Identity, which: int, measure: Callable[[int], int]) -> None:
+    """Lower a soft limit of this very process, if it is still there, to what `measure` returns for it."""
+    with suppress(OSError):
+        if procfs.identity(victim.pid) == victim:
+            soft, hard = resource.prlimit(victim.pid, which)
+            _before.setdefault((victim, which), (soft, hard))
+            resource.prlimit(victim.pid, which, (measure(victim.pid), hard))
+
+
+def give_back(scene: Scene, victims: Sequence[Identity], which: int) -> None:
+    """Give the victims their limit back, and also the workers that were born of a limited owner meanwhile."""
+    known = [found for victim in victims if (found := _before.get((victim, which)))]
+    for process in (*victims, *scene.workers()) if known else ():
+        with suppress(OSError):
+            if procfs.identity(process.pid) == process:
+                before = _before.get((process, which), known[0])
+                resource.prlimit(process.pid, which, before)
+
+
+def given_back(victims: Sequence[Identity], which: int) -> str | None:
+    """Return the kernel's word that each victim that is left has its limit again."""
+    for victim in victims:
+        with suppress(OSError):
+            if procfs.identity(victim.pid) == victim:
+                now = resource.prlimit(victim.pid, which)
+                if now != _before.get((victim, which), now):
+                    return None
+    return "the limit is again what it was"
+
+
 def _limit(which: int, measure: Callable[[int], int]) -> Inject:
     def inject(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> None:
         for victim in victims:
-            with suppress(ProcessLookupError):
-                _, hard = resource.prlimit(victim.pid, which)
-                resource.prlimit(victim.pid, which, (measure(victim.pid), hard))
+            limit(victim, which, measure)
 
     return inject
 
 
 def _restore(which: int) -> Inject:
-    def heal(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> None:
-        for victim in victims:
-            with suppress(ProcessLookupError):
-                _, hard = resource.prlimit(victim.pid, which)
-                resource.prlimit(victim.pid, which, (hard, hard))
+    def heal(scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> None:
+        give_back(scene, victims, which)
 
     return heal
 
 
 def _restored(which: int) -> Evidence:
     def healed(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
-        for victim in victims:
-            with suppress(ProcessLookupError):
-                soft, hard = resource.prlimit(victim.pid, which)
-                if soft != hard:
-                    return None
-        return "soft limit equals hard limit again"
+        return given_back(victims, which)
 
     return healed
 
@@ -73,7 +103,7 @@ def _refused(scene: Scene, _spec: FaultSpec, _victims: Sequence[Identity]) -> st
 
 def _register(name: str, does: str, which: int, measure: Callable[[int], int], body: str) -> None:
     for whose, victims, needs in (
-        ("worker", all_workers, ("processes", "workers-known", "any-job")),
+        ("worker", _experienced, ("processes", "workers-known", "any-job")),
         ("owner", _owner, ("any-job",)),
     ):
         register(
@@ -88,6 +118,7 @@ def _register(name: str, does: str, which: int, measure: Callable[[int], int], b
                 if which == resource.RLIMIT_AS
                 else "echo",
                 size=ALLOCATION_BYTES,
+                starves=whose == "owner",
                 victims=victims,
                 inject=_limit(which, measure),
                 receipt=_refused,

@@ -7,6 +7,7 @@ cleared only when its owner is dead: a concurrent run is never touched.
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,11 +17,16 @@ from typing import Final
 
 import msgspec
 
+from poolproof.errors import PoolproofError, UsageError
 from poolproof.isolation.containment import send_signal
 from poolproof.watch import procfs
 
 RUN_VARIABLE: Final = "POOLPROOF_RUN"
 END_SECONDS: Final = 5.0
+
+
+class ProcessesLeftError(PoolproofError):
+    """Processes of a run outlived every attempt to end them."""
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,10 +39,22 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def home() -> Path:
-    """Return the directory that holds this user's leases; made if it is not there."""
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    path = base / f"poolproof-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
+    """Return the directory that holds this user's leases; made if it is not there.
+
+    Raises:
+        UsageError: it is there, and somebody else could write leases into it.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    base = runtime if runtime and os.access(runtime, os.W_OK | os.X_OK) else tempfile.gettempdir()
+    path = Path(base) / f"poolproof-{os.getuid()}"
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise UsageError(
+            f"expected {path} to be a directory that only this user can write, got"
+            f" {stat.filemode(found.st_mode)} of user {found.st_uid}; remove it, or set TMPDIR"
+        )
     return path
 
 
@@ -46,7 +64,9 @@ def take(run: str) -> Lease:
     assert owner is not None
     directory = home() / run
     lease = Lease(run=run, pid=owner.pid, born=owner.born, directory=str(directory))
-    (home() / f"{run}.lease").write_bytes(msgspec.json.encode(lease))
+    begun = home() / f"{run}.begun"
+    begun.write_bytes(msgspec.json.encode(lease))
+    begun.replace(home() / f"{run}.lease")  # whoever reads it reads all of it
     directory.mkdir(mode=0o700)
     return lease
 
@@ -59,13 +79,28 @@ def release(lease: Lease) -> None:
 
 def abandoned() -> Iterator[Lease]:
     """Yield the leases whose owner is dead."""
+    return (lease for lease in _all() if not _held(lease))
+
+
+def others(run: str) -> bool:
+    """Tell whether another run of this user lives beside this one."""
+    return any(lease.run != run and _held(lease) for lease in _all())
+
+
+def _all() -> Iterator[Lease]:
     for path in sorted(home().glob("*.lease")):
         try:
             lease = msgspec.json.decode(path.read_bytes(), type=Lease)
-        except (OSError, msgspec.DecodeError):
-            continue  # being written, or removed, by another run at this moment
-        if not procfs.alive(procfs.Identity(lease.pid, lease.born)):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            continue  # removed by another run at this moment, or no lease
+        if (
+            Path(lease.directory) == home() / lease.run
+        ):  # else it is nothing that take() has written
             yield lease
+
+
+def _held(lease: Lease) -> bool:
+    return procfs.alive(procfs.Identity(lease.pid, lease.born))
 
 
 def reap() -> list[str]:
@@ -73,7 +108,12 @@ def reap() -> list[str]:
     return [line for lease in list(abandoned()) for line in _clear(lease)]
 
 
-def _clear(lease: Lease) -> Iterator[str]:
+def end(lease: Lease) -> list[str]:
+    """End every process that carries the run's token, and all below; return a line if there was any.
+
+    Raises:
+        ProcessesLeftError: some would not die.
+    """
     deadline = time.monotonic() + END_SECONDS
     ended: set[procfs.Identity] = set()
     while left := [identity for identity in _processes(lease.run) if procfs.alive(identity)]:
@@ -81,10 +121,22 @@ def _clear(lease: Lease) -> Iterator[str]:
         for identity in left:
             send_signal(identity, signal.SIGKILL)
         if time.monotonic() > deadline:
-            yield f"run {lease.run}: {len(left)} processes would not die: {[i.pid for i in left]}"
-            return
-    if ended:
-        yield f"run {lease.run}: ended {len(ended)} processes that its controller ({lease.pid}, dead) left"
+            pids = ", ".join(str(identity.pid) for identity in left)
+            raise ProcessesLeftError(
+                f"expected the processes of run {lease.run} to die within {END_SECONDS:g} s of SIGKILL,"
+                f" got {pids} still there; `poolproof reap` tries again"
+            )
+    if not ended:
+        return []
+    return [f"run {lease.run}: ended {len(ended)} processes that were left without a keeper"]
+
+
+def _clear(lease: Lease) -> Iterator[str]:
+    try:
+        yield from end(lease)
+    except ProcessesLeftError as error:
+        yield str(error)
+        return
     existed = Path(lease.directory).exists()
     with suppress(OSError):
         release(lease)
@@ -95,6 +147,10 @@ def _clear(lease: Lease) -> Iterator[str]:
 def _processes(run: str) -> list[procfs.Identity]:
     """Return the processes with this run's token in their environment, and whatever descends from them."""
     token = f"{RUN_VARIABLE}={run}".encode()
-    marked = [int(name) for name in os.listdir("/proc") if name.isdigit() and procfs.environ_has(int(name), token)]
+    marked = [
+        int(name)
+        for name in os.listdir("/proc")
+        if name.isdigit() and procfs.environ_has(int(name), token)
+    ]
     pids = {pid for top in marked for pid in (top, *procfs.descendants(top))} - {os.getpid()}
     return [identity for pid in pids if (identity := procfs.identity(pid)) is not None]

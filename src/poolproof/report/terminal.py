@@ -3,7 +3,7 @@
 Plain words carry every meaning; colour only repeats them. Without a terminal there is none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from poolproof.chaos.result import ENDINGS, CrashPoints, Entry, FaultRow, Result
 MOST_STORIES: Final = 10
 MOST_EVIDENCE: Final = 4
 MOST_RANGES: Final = 8
+PLAIN_WIDTH: Final = 140
 STYLES: Final = {
     "invalid": "bold red",
     "valid": "green",
@@ -27,18 +28,25 @@ STYLES: Final = {
 
 def show(result: Result, console: Console | None = None) -> None:
     """Print the report of one check."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or _console()
     broken = [entry for entry in result.checks if entry.verdict == "invalid"]
     for entry in broken[:MOST_STORIES]:
         _show_violation(console, entry)
-    if len(broken) > MOST_STORIES:
-        console.print(f"\nand {len(broken) - MOST_STORIES} more violations, in {result.directory}/result.json")
+    _show_rest(console, broken[MOST_STORIES:], result.directory)
     _show_faults(console, result.faults)
     _show_points(console, result.crash_points)
     for entry in result.checks:
         if entry.verdict == "by contract":
-            console.print(f"by contract: {entry.invariant}, {entry.fault}: {entry.reason}")
+            console.print(Text(f"by contract: {entry.invariant}, {entry.fault}: {entry.reason}"))
     _show_verdict(console, result)
+
+
+def _console() -> Console:
+    """Return a console as wide as the terminal, or wide enough for the tables where there is none."""
+    plain = Console(highlight=False, soft_wrap=True)
+    return (
+        plain if plain.is_terminal else Console(highlight=False, soft_wrap=True, width=PLAIN_WIDTH)
+    )
 
 
 def _show_violation(console: Console, entry: Entry) -> None:
@@ -50,6 +58,13 @@ def _show_violation(console: Console, entry: Entry) -> None:
         console.print(Text(f"  {line}"))
 
 
+def _show_rest(console: Console, entries: Sequence[Entry], directory: str) -> None:
+    if entries:
+        console.print(Text(f"\nand {len(entries)} more violations, in {directory}/result.json:"))
+    for entry in entries:
+        console.print(Text(f"  {entry.invariant} under {entry.fault}; replay: {entry.replay}"))
+
+
 def _violation_lines(entry: Entry) -> Iterator[str]:
     if entry.accepted:
         yield f"accepted: {entry.accepted}"
@@ -57,7 +72,11 @@ def _violation_lines(entry: Entry) -> Iterator[str]:
         f"; the same trials also broke {', '.join(entry.also)}" if entry.also else ""
     )
     if entry.crash_points:
-        more = f" and {len(entry.crash_points) - MOST_RANGES} more" if len(entry.crash_points) > MOST_RANGES else ""
+        more = (
+            f" and {len(entry.crash_points) - MOST_RANGES} more"
+            if len(entry.crash_points) > MOST_RANGES
+            else ""
+        )
         yield f"at {', '.join(entry.crash_points[:MOST_RANGES])}{more}"
     yield from (f"- {line}" for line in entry.evidence[:MOST_EVIDENCE])
     yield from (f"    {line}" for line in entry.story)
@@ -71,7 +90,12 @@ def _show_faults(console: Console, rows: tuple[FaultRow, ...]) -> None:
         table.add_column(column, overflow="fold", justify="right" if column == "trials" else "left")
     for row in rows:
         what = f"{row.does}: {row.note}" if row.note else row.does
-        table.add_row(row.fault, Text(row.verdict, style=STYLES[row.verdict]), str(row.trials or ""), what)
+        table.add_row(
+            Text(row.fault),
+            Text(row.verdict, style=STYLES[row.verdict]),
+            str(row.trials or ""),
+            Text(what),
+        )
     console.print()
     console.print(table)
 
@@ -79,8 +103,14 @@ def _show_faults(console: Console, rows: tuple[FaultRow, ...]) -> None:
 def _show_points(console: Console, points: CrashPoints) -> None:
     if not points.total:
         return
-    counts = ", ".join(f"{getattr(points, ending)} {ending.replace('_', ' ')}" for ending in ENDINGS)
-    console.print(f"\ncrash points: {points.total} in {', '.join(points.own)}, {points.seconds:.1f} s: {counts}")
+    counts = ", ".join(
+        f"{getattr(points, ending)} {ending.replace('_', ' ')}" for ending in ENDINGS
+    )
+    console.print(
+        Text(
+            f"\ncrash points: {points.total} in {', '.join(points.own)}, {points.seconds:.1f} s: {counts}"
+        )
+    )
 
 
 def _show_verdict(console: Console, result: Result) -> None:
@@ -93,7 +123,9 @@ def _show_verdict(console: Console, result: Result) -> None:
         words.append(f"{len(unknown)} unknown")
     text = Text("\n")
     text.append(result.verdict.upper(), style=STYLES[result.verdict])
-    text.append(f"  {result.target}: {', '.join(words)}; {result.seconds:.0f} s; everything in {result.directory}")
+    text.append(
+        f"  {result.target}: {', '.join(words)}; {result.seconds:.0f} s; everything in {result.directory}"
+    )
     console.print(text)
     for entry in unknown[:MOST_STORIES]:
         console.print(Text(f"  unknown: {entry.invariant} under {entry.fault}: {entry.reason}"))

@@ -192,6 +192,15 @@ def rss_bytes(pid: int) -> int | None:
     return int(raw.split()[1]) * _PAGE_BYTES if raw else None
 
 
+def transferred_bytes(pid: int) -> int:
+    """Return how many bytes `pid` has read and written by system calls (io, rchar and wchar); 0 if not readable."""
+    try:
+        lines = read(f"/proc/{pid}/io").split(b"\n")
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines[:2])
+
+
 def links(pid: int) -> Iterator[tuple[str, str]]:
     """Yield (descriptor, its target) of `pid`; nothing if it is gone, or not ours to read."""
     folder = f"/proc/{pid}/fd/"

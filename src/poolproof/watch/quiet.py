@@ -88,6 +88,16 @@ class Fingerprint:
     members: frozenset[Member]
     progress: frozenset[tuple[int, bytes, tuple[int, int, int]]]
 
+    @property
+    def wanted_ns(self) -> int:
+        """How long its tasks have run, or waited for a processor to run on."""
+        return sum(schedstat[0] + schedstat[1] for _, _, schedstat in self.progress)
+
+    @property
+    def cpu_ns(self) -> int:
+        """How long its tasks have run, all together, since they were born."""
+        return sum(schedstat[0] for _, _, schedstat in self.progress)
+
     def motion_since(self, earlier: "Fingerprint") -> Motion:
         """Tell what happened between the earlier fingerprint and this one."""
         if self.members != earlier.members:

@@ -113,15 +113,8 @@ def _look(pid: int, tid: int, process: procfs.Stat, before: Task | None) -> Task
 def _unmoved(
     before: Task, process: procfs.Stat, schedstat: tuple[int, int, int], call: bytes
 ) -> bool:
-    # Without running a task changes neither its state nor its call, except that it becomes
-    # runnable; the first thread's state comes with its process for nothing, and is compared all the
-    # same.
-    return (
-        before.schedstat == schedstat
-        and before.call == call
-        and before.born == process.born
-        and (before.tid != before.pid or before.state == process.state)
-    )
+    # Without running, a task changes neither its state nor its call, but that it becomes runnable.
+    return before.schedstat == schedstat and before.call == call and before.born == process.born
 
 
 def _schedstat(folder: str) -> tuple[int, int, int]:

@@ -3,7 +3,15 @@
 import time
 
 from poolproof.watch.pending import NOTHING_PENDING, Pending, pending
-from poolproof.watch.quiet import Fingerprint, Motion, Quiet, Quietness, Verdict, fingerprint
+from poolproof.watch.quiet import (
+    Fingerprint,
+    Member,
+    Motion,
+    Quiet,
+    Quietness,
+    Verdict,
+    fingerprint,
+)
 from poolproof.watch.sample import TreeSample, sample
 
 
@@ -30,6 +38,11 @@ class Watch:
             return verdict
         # Asked first and sampled after: a timer that ended unnoticed in between has woken somebody.
         return self._judge(history_mark, pending(self._pids, time.monotonic_ns()))
+
+    @property
+    def members(self) -> frozenset[Member]:
+        """Who was there at the last look: processes and threads, and which of them had ended."""
+        return fingerprint(self._last).members if self._last else frozenset()
 
     def fingerprint(self) -> Fingerprint:
         """Return what the last look saw, to ask `motion_since` later; raises if there was none."""

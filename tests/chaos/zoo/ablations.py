@@ -55,10 +55,11 @@ class Ablation:
     def _hunks(self) -> Iterator[tuple[str, str]]:
         for hunk in "\n".join(self.diff).split("@@\n")[1:]:
             lines = hunk.rstrip("\n").split("\n")
-            yield tuple(  # type: ignore[misc]
-                "\n" + "".join(f"{line[1:]}\n" for line in lines if line[:1] in keep)
-                for keep in (("", " ", "-"), ("", " ", "+"))
+            old, new = (
+                "\n" + "".join(f"{line[1:]}\n" for line in lines if line[:1] in kept)
+                for kept in (("", " ", "-"), ("", " ", "+"))
             )
+            yield old, new
 
 
 def parse(file: Path) -> Ablation:
@@ -79,7 +80,7 @@ def parse(file: Path) -> Ablation:
         factory=facts.pop("factory", "make_pool"),
         options=tuple(facts.pop("options", "").split()),
         broken_from_birth=facts.pop("broken", "") == "from birth",
-        **facts,  # type: ignore[arg-type]  # a word that is not known here is a TypeError
+        **facts,  # a word that is not known here is a TypeError
     )
 
 

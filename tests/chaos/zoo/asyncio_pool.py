@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Self
 
-GRACE_S: Final = 1.0  # what running jobs are given at shutdown
+GRACE_S: Final = 0.3  # what running jobs are given at shutdown
 
 
 class PoolClosedError(Exception):

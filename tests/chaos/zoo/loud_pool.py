@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
 
-GRACE_S: Final = 1.0  # what waiting and running jobs are given at shutdown
+GRACE_S: Final = 0.3  # what waiting and running jobs are given at shutdown
 context: Final = multiprocessing.get_context("fork")
 
 

@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-GRACE_S: Final = 1.0  # what running and waiting jobs are given at shutdown
+GRACE_S: Final = 0.3  # what running and waiting jobs are given at shutdown
 RETRY_S: Final = 0.05  # pause after a shortage of processes, descriptors or memory
 CHUNK_BYTES: Final = 1 << 16
 PR_SET_PDEATHSIG: Final = 1
@@ -117,7 +117,7 @@ class ProcessPool:
     # What follows runs in the dispatcher's thread: nobody else forks, feeds or buries.
 
     def _run(self) -> None:
-        while self._deadline is None or self._workers or self._pending:
+        while not self._is_over():
             try:
                 self._turn()
             except Exception as error:  # noqa: BLE001 (a shortage of memory shows anywhere)
@@ -132,18 +132,24 @@ class ProcessPool:
         self._fill()
         self._assign()
         self._close_down()
+        if self._is_over():
+            return
         for fd, _ in self._epoll.poll(self._patience()):
             if fd == self._wake_r:
                 os.read(fd, CHUNK_BYTES)
             elif worker := self._by_fd.get(fd):
                 self._attend(worker, fd)
 
+    def _is_over(self) -> bool:
+        return self._deadline is not None and not self._workers and not self._pending
+
     def _patience(self) -> float | None:
-        short = len(self._workers) < self._width
-        if self._deadline is None:
-            return RETRY_S if short else None
-        left = self._deadline - time.monotonic()
-        return RETRY_S if short or left <= 0 else left
+        waits: list[float] = []
+        if len(self._workers) < self._width and (self._deadline is None or self._pending):
+            waits.append(RETRY_S)
+        if self._deadline is not None and (left := self._deadline - time.monotonic()) > 0:
+            waits.append(left)
+        return min(waits, default=None)
 
     def _fill(self) -> None:
         if time.monotonic() < self._retry_at or (self._deadline is not None and not self._pending):
@@ -383,5 +389,10 @@ def make_retrying_pool(workers: int = 2) -> ProcessPool:
 
 
 def make_prompt_pool(workers: int = 2) -> ProcessPool:
-    """The same; it promises to serve again within a few seconds of any fault."""
-    return ProcessPool(workers, promises={"recovery": 3.0})
+    """The same; it promises to serve again within moments of any fault."""
+    return ProcessPool(workers, promises={"recovery": 1.5})
+
+
+def make_ordered_pool(workers: int = 2) -> ProcessPool:
+    """The same; it promises to begin jobs in the order of their submission."""
+    return ProcessPool(workers, promises={"order": "fifo"})

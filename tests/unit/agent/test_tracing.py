@@ -234,6 +234,92 @@ def test_settrace_started_again_hears_of_a_line_once() -> None:
     assert theirs.seen == theirs.all_seen()
 
 
+@pytest.fixture
+def frame() -> FrameType:
+    """The frame of a call of `watched`."""
+    kept: list[FrameType] = []
+
+    def keep(frame: FrameType, _event: str, _arg: Any) -> None:
+        if frame.f_code is watched.__code__:
+            kept.append(frame)
+
+    def run() -> None:
+        sys.settrace(keep)
+        watched()
+        sys.settrace(None)
+
+    in_its_thread(run)
+    return kept[0]
+
+
+def in_its_thread(run: Callable[[], None]) -> None:
+    """A thread has trace functions of its own: those of the tests' thread are left as they are."""
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+# No tracer sees what a trace function does: what follows is called by hand, to be measured too.
+
+
+def test_by_hand_only_lines_of_wanted_code_are_passed_on(frame: FrameType) -> None:
+    listener = Listener()
+    settrace = tracing.Settrace(listener)
+
+    assert settrace.on_call(frame, "call", None) is settrace.on_line
+    for event in ("line", "return"):
+        assert settrace.on_line(frame, event, None) is settrace.on_line
+    assert listener.lines == [frame.f_lineno]
+    assert settrace.on_call(sys._getframe(), "call", None) is None
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["theirs is local too", "theirs is not"])
+def test_by_hand_both_tracers_of_a_frame_are_called(frame: FrameType, *, local: bool) -> None:
+    listener = Listener()
+    heard: list[str] = []
+
+    def theirs(asked: FrameType, event: str, _arg: Any) -> Any:
+        if asked is frame:
+            heard.append(event)
+        return theirs if local else None
+
+    def run() -> None:
+        calls = tracing._Threads(tracing.Settrace(listener), theirs)
+        lines = calls(frame, "call", None)
+        for event in ("line", "return"):
+            lines(frame, event, None)
+        sys.settrace(None)
+
+    in_its_thread(run)
+
+    assert heard == (["call", "line", "return"] if local else ["call"])
+    assert listener.lines == [frame.f_lineno]
+
+
+def test_by_hand_a_frame_that_is_not_wanted_is_left_to_the_other_tracer() -> None:
+    def theirs(*_: Any) -> Any:
+        return theirs
+
+    answers: list[object] = []
+
+    def run() -> None:
+        calls = tracing._Calls(tracing.Settrace(Listener()), theirs)
+        answers.append(calls(sys._getframe(), "call", None))
+        sys.settrace(None)
+
+    in_its_thread(run)
+
+    assert answers == [theirs]
+
+
+def test_by_hand_frames_that_are_followed_already_are_not_followed_twice() -> None:
+    settrace = tracing.Settrace(Listener())
+    other = settrace._in_frame(print)
+
+    assert settrace._in_frame(None) is settrace._in_frame(settrace.on_line) is settrace.on_line
+    assert settrace._in_frame(other) is other
+
+
 RUNNING = """
 import sys
 from poolproof.agent import tracing

@@ -1,0 +1,187 @@
+"""Leases: what the dead left is found and cleared, and what the living own is never touched."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from poolproof.errors import UsageError
+from poolproof.isolation import leases
+from poolproof.isolation.leases import Lease, ProcessesLeftError
+from poolproof.watch import procfs
+from poolproof.watch.procfs import Identity
+
+pytestmark = pytest.mark.unit
+
+GONE = 2**22 + 1  # above the greatest pid there can be
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path
+
+
+def left(run: str, pid: int = GONE, born: int = 7) -> Lease:
+    """A lease, and its directory with a file in it, of an owner that may be dead."""
+    lease = Lease(run=run, pid=pid, born=born, directory=str(leases.home() / run))
+    (leases.home() / f"{run}.lease").write_bytes(msgspec.json.encode(lease))
+    (Path(lease.directory) / "below").mkdir(parents=True)
+    return lease
+
+
+@pytest.fixture
+def tree() -> Iterator[subprocess.Popen[bytes]]:
+    """A process with the token of run `dead1` from its birth, and a child that has cleaned its environment."""
+    program = "import subprocess; subprocess.Popen(['sleep', '600'], env={}); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", program],
+        env={leases.RUN_VARIABLE: "dead1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as top:
+        assert top.stdout
+        assert top.stdout.readline() == b"1\n"
+        below = [procfs.identity(pid) for pid in procfs.descendants(top.pid)]
+        yield top
+        top.kill()
+        for identity in below:
+            if identity and procfs.alive(identity):
+                os.kill(identity.pid, signal.SIGKILL)
+
+
+class TestHome:
+    def test_it_is_private(self, runtime: Path) -> None:
+        assert leases.home() == runtime / f"poolproof-{os.getuid()}"
+        assert leases.home().stat().st_mode & 0o777 == 0o700
+
+    @pytest.mark.parametrize("base", ["", "/nowhere/at/all"])
+    def test_without_a_runtime_directory_it_is_in_the_temporary_one(
+        self, base: str, runtime: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", base)
+        monkeypatch.setattr("tempfile.tempdir", str(runtime / "tmp"))
+        (runtime / "tmp").mkdir()
+
+        assert leases.home().parent == runtime / "tmp"
+
+    def test_one_that_others_can_write_is_refused(self) -> None:
+        leases.home().chmod(0o777)
+
+        with pytest.raises(
+            UsageError, match=r"^expected .* only this user can write, got drwxrwxrwx"
+        ):
+            leases.home()
+
+    def test_one_that_is_a_link_is_refused(self, runtime: Path) -> None:
+        (runtime / f"poolproof-{os.getuid()}").symlink_to(runtime)
+
+        with pytest.raises(UsageError, match="got l"):
+            leases.home()
+
+
+class TestTaking:
+    def test_a_lease_names_its_owner_and_its_directory(self) -> None:
+        lease = leases.take("mine")
+
+        assert procfs.identity(os.getpid()) == Identity(lease.pid, lease.born)
+        assert Path(lease.directory).stat().st_mode & 0o777 == 0o700
+        assert msgspec.json.decode((leases.home() / "mine.lease").read_bytes(), type=Lease) == lease
+
+    def test_what_is_released_leaves_nothing(self) -> None:
+        lease = leases.take("mine")
+        (Path(lease.directory) / "file").touch()
+        leases.release(lease)
+        leases.release(lease)
+
+        assert list(leases.home().iterdir()) == []
+
+
+class TestAbandoned:
+    def test_a_live_owner_keeps_its_lease(self) -> None:
+        leases.take("mine")
+
+        assert list(leases.abandoned()) == []
+        assert leases.reap() == []
+
+    def test_a_dead_owner_does_not(self) -> None:
+        lease = left("dead1")
+
+        assert list(leases.abandoned()) == [lease]
+
+    def test_who_has_the_dead_owners_pid_now_is_not_the_owner(self) -> None:
+        lease = left("dead1", pid=os.getpid(), born=1)
+
+        assert list(leases.abandoned()) == [lease]
+
+    @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"run": "x"}', b'{"run": "\xff"}'])
+    def test_a_damaged_lease_is_passed_over_and_hides_no_other(self, text: bytes) -> None:
+        (leases.home() / "aaa.lease").write_bytes(text)
+        lease = left("dead1")
+
+        assert list(leases.abandoned()) == [lease]
+
+    def test_a_lease_that_names_a_directory_elsewhere_is_passed_over(self, tmp_path: Path) -> None:
+        lease = Lease(run="dead1", pid=GONE, born=1, directory=str(tmp_path / "precious"))
+        (leases.home() / "dead1.lease").write_bytes(msgspec.json.encode(lease))
+
+        assert list(leases.abandoned()) == []
+
+
+class TestReaping:
+    def test_the_directory_of_a_dead_run_is_removed(self) -> None:
+        lease = left("dead1")
+        mine = leases.take("mine")
+
+        assert leases.reap() == [f"run dead1: removed {lease.directory}"]
+        assert not Path(lease.directory).exists()
+        assert Path(mine.directory).exists()
+        assert leases.reap() == []
+
+    def test_a_lease_without_a_directory_goes_without_a_word(self) -> None:
+        lease = left("dead1")
+        (Path(lease.directory) / "below").rmdir()
+        Path(lease.directory).rmdir()
+
+        assert leases.reap() == []
+        assert list(leases.home().iterdir()) == []
+
+    def test_its_processes_are_ended_with_all_that_descends_from_them(
+        self, tree: subprocess.Popen[bytes]
+    ) -> None:
+        left("dead1")
+        below = [procfs.identity(pid) for pid in procfs.descendants(tree.pid)]
+        lines = leases.reap()
+
+        assert lines[0] == "run dead1: ended 2 processes that were left without a keeper"
+        assert tree.wait(10) == -signal.SIGKILL
+        assert len(below) == 1
+        assert not any(identity and procfs.alive(identity) for identity in below)
+
+    def test_processes_of_another_run_are_spared(self, tree: subprocess.Popen[bytes]) -> None:
+        left("dead11")
+        left("dead")
+        leases.reap()
+
+        assert tree.poll() is None
+
+    def test_what_will_not_die_is_said_and_kept_for_the_next_time(
+        self, tree: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(leases, "END_SECONDS", 0.01)
+        monkeypatch.setattr(leases, "send_signal", lambda *_: False)
+        lease = left("dead1")
+        (line,) = leases.reap()
+
+        assert line.startswith(
+            "expected the processes of run dead1 to die within 0.01 s of SIGKILL"
+        )
+        assert str(tree.pid) in line
+        assert list(leases.abandoned()) == [lease]
+        with pytest.raises(ProcessesLeftError):
+            leases.end(lease)
