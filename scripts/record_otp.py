@@ -1,8 +1,8 @@
 """Plays supervision scenarios on Erlang/OTP's own supervisor, and records what happens.
 
-Needs `erl` on the path, nothing else. `python scripts/record_otp.py` writes the recordings anew
-that the unit tests replay; each carries the OTP version and the hash of the Erlang script that made
-it.
+Needs `erl` on the path, nothing else. `python scripts/record_otp.py` plays the scenarios of the
+recordings file, which the unit tests replay, and writes what happened there; each carries the OTP
+version and the hash of the Erlang script that made it.
 """
 
 import hashlib
@@ -111,7 +111,8 @@ def _step(step: list[Any]) -> str:
             return f"{{start, {_text(name)}, {_child(child)}}}"
         case [name, *ids]:
             return f"{{{name}, {', '.join(_text(one) for one in ids)}}}"
-    raise ValueError(f"expected a step of a script, got {step!r}")
+        case _:
+            raise ValueError(f"expected a step of a script, got {step!r}")
 
 
 def _reason(reason: str | int) -> str:
@@ -137,17 +138,15 @@ def _text(value: str) -> str:
 
 
 def main() -> int:
-    """Record the table of scenarios beside this script anew."""
+    """Record all scenarios of the recordings file anew; a new one needs name, rule, tree and script there."""
     if not available():
-        print(
-            "expected `erl` on the path, got none; install Erlang/OTP (erlang-base is enough)",
-            file=sys.stderr,
-        )
+        print("expected `erl` on the path, got none; erlang-base is enough", file=sys.stderr)
         return 2
-    sys.path.insert(0, str(Path(__file__).parent))
-    from record_otp_scenarios import table  # noqa: PLC0415
-
-    recorded = record(table())
+    kept = ("name", "rule", "tree", "script")
+    scenarios = [
+        {field: one[field] for field in kept} for one in json.loads(RECORDINGS.read_text())
+    ]
+    recorded = record(scenarios)
     RECORDINGS.write_text("[\n" + ",\n".join(json.dumps(one) for one in recorded) + "\n]\n")
     print(f"{len(recorded)} scenarios recorded from OTP {recorded[0]['otp']} in {RECORDINGS}")
     return 0

@@ -76,6 +76,17 @@ class SimulationLoop(asyncio.SelectorEventLoop):
         self.now_ns = max(self.now_ns, round(scheduled[0].when() * _NS))
 
 
+async def advance(seconds: float) -> None:
+    """Let virtual time pass; it takes no real time, and so is refused where it would.
+
+    Raises:
+        RuntimeError: the running loop is not in virtual time.
+    """
+    if not isinstance(asyncio.get_running_loop(), SimulationLoop):
+        raise RuntimeError("expected a loop in virtual time, got a real one; see simulation.run")  # noqa: TRY004
+    await asyncio.sleep(seconds)
+
+
 def run(main: Coroutine[Any, Any, T], *, start_ns: int = 0) -> T:
     """Run `main` to its end in virtual time, starting at `start_ns` nanoseconds.
 

@@ -111,6 +111,13 @@ class _Double(ForeignProcess):
                 self.finish(reason)
 
 
+def _outcome(outcomes: Json, number: int) -> str:
+    """Return what start `number` does: by the list, then `ok`; or whatever a function says."""
+    if callable(outcomes):
+        return str(outcomes())
+    return outcomes[number - 1] if number <= len(outcomes) else "ok"
+
+
 class _ScriptedStarter:
     """Starts one child of a scenario: each start does what the scenario's list says, then `ok`."""
 
@@ -123,11 +130,7 @@ class _ScriptedStarter:
         """Do what this start is to do."""
         stage, name = self._stage, str(child_id)
         number = stage.starts[name] = stage.starts.get(name, 0) + 1
-        outcomes = self._child.get("starts", [])
-        if callable(outcomes):
-            outcome = outcomes()
-        else:
-            outcome = outcomes[number - 1] if number <= len(outcomes) else "ok"
+        outcome = _outcome(self._child.get("starts", []), number)
         stage.events.append(["start", name, number, outcome])
         if outcome == "ignore":
             return None

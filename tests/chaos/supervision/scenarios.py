@@ -30,7 +30,7 @@ def trees(draw: st.DrawFn, numbers: "itertools.count[int]", depth: int = 2) -> J
 def children(draw: st.DrawFn, numbers: "itertools.count[int]", depth: int, auto: str) -> Json:
     """Draw a worker, or a supervisor with a tree of its own."""
     restart = draw(st.sampled_from(["permanent", "permanent", "transient", "temporary"]))
-    child = {"id": f"c{next(numbers)}", "restart": restart}
+    child: dict[str, Json] = {"id": f"c{next(numbers)}", "restart": restart}
     if auto != "never" and restart != "permanent":
         child["significant"] = draw(st.booleans())
     if depth > 0 and draw(st.integers(0, 3)) == 0:
@@ -68,6 +68,12 @@ def ids_of(tree: Json) -> tuple[list[str], dict[str, list[str]]]:
     return workers, below
 
 
+def deaths_or_requests(workers: list[str], sup: str, below: list[str]) -> st.SearchStrategy[Json]:
+    """Draw what may wait in the mailbox of a suspended supervisor."""
+    strategies: list[st.SearchStrategy[Json]] = [deaths(workers), requests(sup, below)]
+    return st.one_of(strategies)
+
+
 @st.composite
 def scenarios(draw: st.DrawFn) -> Json:
     """Draw a tree and what happens to it."""
@@ -87,7 +93,7 @@ def scenarios(draw: st.DrawFn) -> Json:
         elif kind == "start":
             auto = "never"
             new = draw(children(numbers, 0, auto))
-            if below[sup] and draw(st.booleans()):
+            if draw(st.booleans()) and below[sup]:
                 new["id"] = draw(
                     st.sampled_from([name for name in below[sup] if name in workers] or [new["id"]])
                 )
@@ -96,9 +102,7 @@ def scenarios(draw: st.DrawFn) -> Json:
             below[sup].append(new["id"])
         elif kind == "queued":
             inner = draw(
-                st.lists(
-                    st.one_of(deaths(workers), requests(sup, below[sup])), min_size=1, max_size=4
-                )
+                st.lists(deaths_or_requests(workers, sup, below[sup]), min_size=1, max_size=4)
             )
             script.append(["queued", sup, inner])
         elif kind == "stray":

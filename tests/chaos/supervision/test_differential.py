@@ -4,11 +4,11 @@ import os
 from typing import Any
 
 import pytest
-import record_otp
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from scenarios import scenarios
 
 from poolproof.supervision.conformance import Kind, play
+from scripts import record_otp
+from tests.chaos.supervision.scenarios import scenarios
 
 pytestmark = [
     pytest.mark.chaos,

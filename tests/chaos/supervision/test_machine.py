@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from machine import machine_for
-from zoo import ZOO, Decide
+
+from poolproof.supervision import restart
+from tests.chaos.supervision.machine import machine_for
+from tests.chaos.supervision.zoo import ZOO, Decide
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
@@ -35,7 +37,7 @@ def profile(examples: int, **more: Any) -> settings:
 
 def test_supervisor_does_what_its_model_does() -> None:
     """No rule, in any order, makes a difference."""
-    run_state_machine_as_test(seed(1)(machine_for()), settings=profile(EXAMPLES))
+    run_state_machine_as_test(seed(1)(machine_for(restart.decide)), settings=profile(EXAMPLES))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -69,7 +69,7 @@ def sample(command: list[str], line: str) -> dict[str, Any]:
 
 
 def median(samples: list[dict[str, Any]], field: str) -> float:
-    return statistics.median(one[field] for one in samples)
+    return float(statistics.median(one[field] for one in samples))
 
 
 def test_start_is_within_twice_erlangs(measured: dict[str, Any], record_property: Any) -> None:

@@ -1,17 +1,12 @@
 """What the tests of the tree share: virtual time, and a record of its events."""
 
-import importlib.util
 from collections.abc import Callable, Coroutine
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from poolproof import simulation
 from poolproof.supervision import TreeEvent
-
-SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 
 @pytest.fixture
@@ -37,14 +32,3 @@ class Record(list[TreeEvent]):
 def record() -> Record:
     """A sink that keeps what it is told."""
     return Record()
-
-
-@pytest.fixture(scope="session")
-def recorder() -> ModuleType:
-    """The recorder of OTP, from the scripts of the repository."""
-    spec = importlib.util.spec_from_file_location("record_otp", SCRIPTS / "record_otp.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

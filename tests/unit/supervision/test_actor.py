@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from poolproof import simulation
 from poolproof.supervision import (
     KILL,
     SHUTDOWN,
@@ -55,7 +56,7 @@ class Counter:
 
 class Slow:
     async def handle(self, seconds: float) -> str:
-        await asyncio.sleep(seconds)
+        await simulation.advance(seconds)
         return "done"
 
 
@@ -133,7 +134,7 @@ def test_suspended_actor_queues_but_serves_system_messages(simulated: Simulated)
         process = await spawn_actor(Counter)
         await suspend(process)
         adding = asyncio.create_task(process.call("add", timeout=100))
-        await asyncio.sleep(10)
+        await simulation.advance(10)
         seen = [await state(process), adding.done()]
         await resume(process)
         seen.append(await adding)
@@ -198,7 +199,7 @@ def test_tracer_sees_what_comes_and_goes(simulated: Simulated) -> None:
 def test_failing_init_is_a_failed_start(simulated: Simulated) -> None:
     class Broken(Counter):
         async def init(self, _: Any) -> None:
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             raise ExitWith(SHUTDOWN)
 
     async def main() -> int:
@@ -231,7 +232,7 @@ def test_restarted_actor_has_a_fresh_state(simulated: Simulated) -> None:
 
 def test_coroutines_serve_no_system_messages(simulated: Simulated) -> None:
     async def main() -> None:
-        process = spawn(asyncio.sleep(1))
+        process = spawn(simulation.advance(1))
         with pytest.raises(TypeError, match=r"^expected an actor or a supervisor"):
             await state(process)
 

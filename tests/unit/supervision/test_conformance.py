@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from poolproof.supervision.conformance import Kind, play
+from scripts import record_otp
 
 pytestmark = pytest.mark.unit
 
@@ -53,19 +53,19 @@ def expanded(part: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def test_recordings_are_of_this_script(recorder: ModuleType) -> None:
+def test_recordings_are_of_this_script() -> None:
     """A changed recorder needs new recordings: run scripts/record_otp.py."""
-    assert {recorded["script_sha256"] for recorded in RECORDINGS} == {recorder.script_sha256()}
+    assert {recorded["script_sha256"] for recorded in RECORDINGS} == {record_otp.script_sha256()}
     assert {recorded["otp"] for recorded in RECORDINGS} == {"25"}
 
 
-def test_recordings_can_be_made_again(recorder: ModuleType) -> None:
+def test_recordings_can_be_made_again() -> None:
     """Erlang, where it is installed, still does what was recorded."""
-    if not recorder.available():
+    if not record_otp.available():
         pytest.skip("`erl` is not installed")
     some = [recorded for recorded in RECORDINGS if recorded["name"] in REAL]
 
-    again = recorder.record(some)
+    again = record_otp.record(some)
 
     assert len(some) == len(REAL)
     assert [one["events"] for one in again] == [one["events"] for one in some]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from poolproof import simulation
 from poolproof.errors import UsageError
 from poolproof.supervision import (
     KILL,
@@ -137,7 +138,7 @@ def test_crashed_child_is_restarted_and_a_normal_end_is_forgotten(simulated: Sim
         await asyncio.sleep(0)
         counts = [(await supervisor.count_children()).active]
         await supervisor.start_child(child(coroutine(asyncio.sleep, 0), restart="transient"))
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         counts.append((await supervisor.count_children()).specs)
         await supervisor.stop()
         return counts
@@ -245,7 +246,7 @@ def test_each_partition_may_have_its_arguments(simulated: Simulated) -> None:
         )
         below = ChildSpec(id="p", start=spec, type="supervisor")
         async with running(SupervisorSpec(children=[below])):
-            await asyncio.sleep(1)
+            await simulation.advance(1)
 
     simulated(main())
 
@@ -257,7 +258,7 @@ def test_partitions_must_be_some() -> None:
 
 
 async def double(number: float) -> float:
-    await asyncio.sleep(number)
+    await simulation.advance(number)
     if number == 3:
         raise ValueError("three")
     return number * 2
@@ -339,7 +340,7 @@ def test_stream_runs_no_more_at_once_than_allowed(simulated: Simulated) -> None:
         nonlocal running_now, highest
         running_now += 1
         highest = max(highest, running_now)
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         running_now -= 1
 
     async def body(supervisor: TaskSupervisor) -> int:

@@ -81,7 +81,7 @@ def test_kill_of_sixty_percent_is_survived_where_it_was_announced(simulated: Sim
 
 def test_intensity_has_no_default() -> None:
     with pytest.raises(TypeError, match=r"max_restarts"):
-        start_isolated_supervisor([])  # type: ignore[call-arg]
+        asyncio.run(start_isolated_supervisor([]))  # type: ignore[call-arg]
 
 
 def test_failing_start_rolls_back_only_itself(simulated: Simulated) -> None:

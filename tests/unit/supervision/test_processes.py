@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from poolproof import simulation
 from poolproof.supervision import (
     KILL,
     KILLED,
@@ -92,7 +93,7 @@ def test_normal_signal_is_ignored(simulated: Simulated) -> None:
     async def main() -> bool:
         process = spawn(forever())
         process.exit(NORMAL)
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         return process.alive
 
     assert simulated(main())
@@ -106,7 +107,7 @@ def test_kill_cannot_be_trapped(body: Callable[[], Any], simulated: Simulated) -
         process.exit(SHUTDOWN)
         process.exit(KILL)
         reason = process.reason
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         return reason, len(asyncio.all_tasks())
 
     assert simulated(main()) == (KILLED, 1)
@@ -187,7 +188,7 @@ def test_normal_end_does_not_reach_a_link(simulated: Simulated) -> None:
     async def main() -> bool:
         other = spawn(forever())
         link(spawn(ends()), other)
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         return other.alive
 
     assert simulated(main())
@@ -199,7 +200,7 @@ def test_unlinked_is_not_reached(simulated: Simulated) -> None:
         link(one, other)
         unlink(other, one)
         one.exit(KILL)
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         return other.alive
 
     assert simulated(main())

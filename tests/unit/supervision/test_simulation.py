@@ -12,7 +12,7 @@ pytestmark = pytest.mark.unit
 
 def test_a_day_takes_no_time() -> None:
     async def main() -> float:
-        await asyncio.sleep(86_400 * 3)
+        await simulation.advance(86_400 * 3)
         return asyncio.get_running_loop().time()
 
     begun = time.monotonic()
@@ -28,7 +28,7 @@ def test_timers_fire_in_order_and_to_the_nanosecond() -> None:
         seen: list[int] = []
         for delay in (3e-9, 1e-9, 2.5):
             loop.call_later(delay, lambda: seen.append(loop.now_ns))
-        await asyncio.sleep(3)
+        await simulation.advance(3)
         return seen
 
     assert simulation.run(main(), start_ns=7) == [8, 10, 2_500_000_007]
@@ -60,3 +60,8 @@ def test_timeouts_work() -> None:
 
     with pytest.raises(TimeoutError):
         simulation.run(main())
+
+
+def test_real_time_cannot_be_advanced() -> None:
+    with pytest.raises(RuntimeError, match=r"^expected a loop in virtual time, got a real one"):
+        asyncio.run(simulation.advance(1))

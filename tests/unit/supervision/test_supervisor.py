@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from poolproof import simulation
 from poolproof.supervision import (
     KILL,
     KILLED,
@@ -68,7 +69,7 @@ def test_killed_supervisor_orphans_nothing(simulated: Simulated) -> None:
         supervisor = await start_supervisor(spec)
         await asyncio.sleep(0)
         supervisor.exit(KILL)
-        await asyncio.sleep(60)
+        await simulation.advance(60)
         return len(asyncio.all_tasks())
 
     assert simulated(main()) == 1
@@ -90,7 +91,7 @@ def test_crashed_supervisor_orphans_nothing(simulated: Simulated) -> None:
         )
         supervisor = await start_supervisor(spec, sink=raises)
         reason = (await monitor(supervisor)).reason
-        await asyncio.sleep(10)
+        await simulation.advance(10)
         return str(reason), len(asyncio.all_tasks())
 
     assert simulated(main()) == ("error(RuntimeError: full)", 1)
@@ -119,7 +120,7 @@ def test_announced_child_is_up_before_the_next_one_starts(simulated: Simulated) 
     order: list[str] = []
 
     async def slow(up: Callable[[], None], name: str) -> None:
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         order.append(name)
         up()
         await asyncio.Event().wait()
@@ -143,11 +144,11 @@ def test_killed_while_a_child_comes_up_leaves_nothing(simulated: Simulated) -> N
         starting = asyncio.create_task(
             supervisor.start_child(ChildSpec(id="a", start=coroutine(never_up, announces=True)))
         )
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         supervisor.exit(KILL)
         with pytest.raises(GoneError):
             await starting
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         return len(asyncio.all_tasks())
 
     assert simulated(main()) == 1
@@ -162,7 +163,7 @@ def test_child_that_unlinked_is_never_noticed(simulated: Simulated, record: Any)
         assert child is not None
         unlink(child, supervisor)
         child.exit(KILL)
-        await asyncio.sleep(1)
+        await simulation.advance(1)
         counts = await supervisor.count_children()
         await supervisor.stop()
         return [str(counts.active), *record.names("a")]
@@ -201,10 +202,10 @@ def test_child_in_a_pause_can_be_terminated(simulated: Simulated) -> None:
             max_restarts=5,
         )
         async with running(spec) as supervisor:
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             before = (await supervisor.which_children())[0].status
             await supervisor.terminate_child("a")
-            await asyncio.sleep(10)
+            await simulation.advance(10)
             return [before, (await supervisor.which_children())[0].status]
 
     assert simulated(main()) == ["restarting", "stopped"]
@@ -328,7 +329,7 @@ def test_two_trees_of_one_spec_do_not_meet(simulated: Simulated) -> None:
             (mine,), (theirs,) = await left.which_children(), await right.which_children()
             assert mine.process
             mine.process.exit(KILL)
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             after = (await right.which_children())[0].process
             return theirs.process is after and left.scope != right.scope
 
@@ -345,7 +346,7 @@ def test_actor_cleans_up_within_its_patience(simulated: Simulated) -> None:
             """Do nothing."""
 
         async def terminated(self, reason: Any) -> None:
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             seen.append(str(reason))
 
     async def main() -> None:

@@ -91,7 +91,7 @@ def test_history_and_running_tree_give_the_same_picture(
 
     (from_file,) = from_history(events(history))
 
-    pool = (
+    pool: Any = (
         "pool",
         "running",
         0,
