@@ -76,10 +76,10 @@ class TreeEvent:
 Sink = Callable[[TreeEvent], None]
 
 
-def offender(spec: ChildSpec, process: Process | None) -> Offender:
-    """Return the report fields of a child."""
+def offender(spec: ChildSpec, process: Process | None, label: str) -> Offender:
+    """Return the report fields of a child that is called `label`."""
     return Offender(
-        id=str(spec.id),
+        id=label,
         pid=None if process is None else process.serial,
         os_pid=getattr(process, "pid", None),
         start=_name_of(spec.start),

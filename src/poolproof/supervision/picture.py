@@ -87,14 +87,14 @@ def from_running(supervisor: Shell) -> Node:
     """Return the picture of a supervisor as it is now, without waiting for it."""
     state = "running" if supervisor.reason is None else "ended"
     node = Node(name=supervisor.path[-1], state=state, type="supervisor", pid=supervisor.serial)
-    for key, entry in supervisor.children.items():
-        below = Node(name=str(key))
+    for entry in supervisor.children.values():
+        below = Node(name=entry.label)
         if isinstance(entry.process, Shell):
             below = from_running(entry.process)
         elif entry.process is not None:
             below.pid = getattr(entry.process, "pid", None) or entry.process.serial
         below.name, below.type, below.restarts, below.state = (
-            str(key),
+            entry.label,
             entry.spec.type,
             entry.restarts,
             entry.status,

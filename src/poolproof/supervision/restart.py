@@ -49,7 +49,7 @@ class Situation(Protocol):
 
     @property
     def restarts(self) -> Sequence[int]:
-        """The times (ns) of the last `max_restarts` counted restarts, oldest first."""
+        """The times (ns) of the counted restarts, oldest first; those before the window may lack."""
         ...
 
     @property
@@ -238,7 +238,7 @@ def _restart(situation: Situation, name: Hashable, now_ns: int) -> Iterable[Step
         if policy.strategy == "one_for_one":
             return (count, Start(name, "restart"))
         return (count, *_group_restart(situation, name))
-    pause = policy.backoff.pause(restarts_within(policy, situation.restarts, now_ns) + 1)
+    pause = policy.backoff.pause(restartswithin(policy, situation.restarts, now_ns) + 1)
     members = _group(situation, name)
     others = (Terminate(member) for member in reversed(members) if member != name)
     return (count, *others, Park(name), Later(name, pause))
@@ -313,15 +313,16 @@ def intensity_exceeded(policy: Policy, restarts: Sequence[int], now_ns: int) -> 
     limit = policy.max_restarts
     if len(restarts) < limit:
         return False
-    return limit == 0 or _within(policy, restarts[-limit], now_ns)
+    return limit == 0 or within(policy, restarts[-limit], now_ns)
 
 
-def restarts_within(policy: Policy, restarts: Sequence[int], now_ns: int) -> int:
+def restartswithin(policy: Policy, restarts: Sequence[int], now_ns: int) -> int:
     """Return how many of the counted restarts still lie within the period that ends at `now_ns`."""
-    return sum(_within(policy, then, now_ns) for then in restarts)
+    return sum(within(policy, then, now_ns) for then in restarts)
 
 
-def _within(policy: Policy, then_ns: int, now_ns: int) -> bool:
+def within(policy: Policy, then_ns: int, now_ns: int) -> bool:
+    """Return whether a restart at `then_ns` still lies in the window that ends at `now_ns`."""
     if policy.clock == "whole_seconds":
         return now_ns // _NS - then_ns // _NS <= policy.max_seconds
     return now_ns - then_ns <= policy.max_seconds * _NS

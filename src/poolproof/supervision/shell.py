@@ -48,6 +48,10 @@ class _PauseOver(NamedTuple):
     entry: Entry
 
 
+class _Stray(NamedTuple):
+    message: object
+
+
 class _ParentExit(NamedTuple):
     reason: ExitReason
 
@@ -124,7 +128,7 @@ class Shell(Process):
         self.dynamic = dynamic
         self.suspended = False
         self.children: dict[Hashable, Entry] = {spec.id: Entry(spec, self) for spec in specs}
-        self.restarts: deque[int] = deque(maxlen=policy.max_restarts)
+        self.restarts: deque[int] = deque()
         self.decide = decide
         self._mailbox: deque[Any] = deque()
         self._steps: Iterator[restart.Step] = iter(())
@@ -163,7 +167,7 @@ class Shell(Process):
 
     def send(self, message: object) -> None:
         """Send something that a supervisor does not understand: it is logged and survived."""
-        self.deliver(message)
+        self.deliver(_Stray(message))
 
     def deliver(self, message: object) -> None:
         """Put `message` into the mailbox, and handle what can be handled."""
@@ -212,8 +216,11 @@ class Shell(Process):
                 self._serve(message)
             case _ParentExit(reason):
                 self._plan(restart.Stopped(reason))
+            case _Stray(unexpected):
+                seen = ExitReason("normal", repr(unexpected)[:300])
+                self.emit("unexpected_message", reason=seen)
             case _:
-                self.emit("unexpected_message", reason=ExitReason("normal", repr(message)[:300]))
+                raise TypeError(f"expected a message of a supervisor, got {message!r}")
 
     def _now_ns(self) -> int:
         return round(self.loop.time() * _NS)
@@ -280,19 +287,20 @@ class Shell(Process):
                 return
         if self._request is not None:
             request, self._request = self._request, None
-            if not request.answered.done():
-                request.answered.set_result(request.answer())
+            _answer(request)
         if self._boot is not None and self.reason is None:
             self._booted(self._boot)
 
     def _waited(self, task: "asyncio.Task[None]") -> None:
         self._busy = None
-        if task.cancelled() or task.exception() is not None or self.reason is not None:
-            if not task.cancelled() and (exception := task.exception()) is not None:
-                self._abandon(error(exception))
-            return
-        self._guarded(self._advance)
-        self.drain()
+        if task.cancelled():
+            # By us, and then this changes nothing any more; or by whoever ends the whole loop.
+            self._abandon(KILLED)
+        elif (exception := task.exception()) is not None:
+            self._abandon(error(exception))
+        elif self.reason is None:
+            self._guarded(self._advance)
+            self.drain()
 
     # The way out.
 
@@ -319,15 +327,12 @@ class Shell(Process):
         self.finish(reason)
         for request in pending:
             if not request.answered.done():
-                self._answer_gone(request, reason)
+                request.answered.set_exception(GoneError(self, reason))
         if boot is not None:
             boot.set_exception(StartError("/".join(self.path), reason))
             # Who waits for it gets it; where nobody does any more, it must not be logged as
             # forgotten.
             boot.exception()
-
-    def _answer_gone(self, request: Request, reason: ExitReason) -> None:
-        request.answered.set_exception(GoneError(self, reason))
 
     def _abandon(self, reason: ExitReason) -> None:
         """End without a plan; the children are told, and killed when their patience is over."""
@@ -385,10 +390,21 @@ class Shell(Process):
                 name=name,
                 supervisor=self.path,
                 reason=reason,
-                offender=None if entry is None else offender(entry.spec, entry.process),
+                offender=None
+                if entry is None
+                else offender(entry.spec, entry.process, entry.label),
                 restarts=0 if entry is None else entry.restarts,
             )
         )
+
+
+def _answer(request: Request) -> None:
+    if request.answered.done():
+        return
+    try:
+        request.answered.set_result(request.answer())
+    except Exception as answer:  # noqa: BLE001 (it is the asker's)
+        request.answered.set_exception(answer)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,11 @@ class Entry:
         self.status: restart.Status = "stopped"
         self.restarts = 0
 
+    @property
+    def label(self) -> str:
+        """What the child is called in events: its id, and its number where ids need not differ."""
+        return str(self.key) if self.key == self.spec.id else f"{self.spec.id}#{self.key}"
+
 
 def _start(shell: "Shell", step: restart.Start) -> Waiting:
     entry = shell.children[step.id]
@@ -59,6 +64,11 @@ async def _start_slowly(
 
 
 def _started(shell: "Shell", entry: Entry, step: restart.Start, process: Process | None) -> None:
+    if shell.reason is not None:
+        # The supervisor was ended by its own child's start: what has been born meanwhile must not live.
+        if process is not None:
+            process.exit(KILL)
+        return
     if step.cause == "restart":
         entry.restarts += 1
     entry.process = process
@@ -193,7 +203,10 @@ def _later(shell: "Shell", step: restart.Later) -> None:
 
 
 def _count(shell: "Shell", step: restart.Count) -> None:
-    shell.restarts.append(step.now_ns)
+    restarts = shell.restarts
+    while restarts and not restart.within(shell.policy, restarts[0], step.now_ns):
+        restarts.popleft()
+    restarts.append(step.now_ns)
 
 
 def _report(shell: "Shell", step: restart.Report) -> None:

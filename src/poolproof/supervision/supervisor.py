@@ -148,11 +148,13 @@ class Supervisor(Shell):
             self.children[spec.id] = Entry(spec, self)
             return (restart.Start(spec.id, "request"),)
 
-        def answer() -> Process | None:
-            entry = self.children.get(spec.id)
-            return None if entry is None else entry.process
-
-        return await ask(self, prepare, answer, timeout, failed=lambda: self.children.pop(spec.id))
+        return await ask(
+            self,
+            prepare,
+            lambda: self._process_of(spec.id),
+            timeout,
+            failed=lambda: self.children.pop(spec.id),
+        )
 
     def _check_new(self, spec: ChildSpec) -> None:
         # What it requires is here or it is not: with the siblings' own requirements the order is
@@ -204,7 +206,7 @@ class Supervisor(Shell):
             self._check_stopped(child_id)
             return (restart.Start(child_id, "request"),)
 
-        return await ask(self, prepare, lambda: self.children[child_id].process, timeout)
+        return await ask(self, prepare, lambda: self._process_of(child_id), timeout)
 
     async def delete_child(
         self, child_id: Hashable, *, timeout: float | None = CALL_SECONDS
@@ -220,6 +222,10 @@ class Supervisor(Shell):
             return (restart.Forget(child_id),)
 
         await ask(self, prepare, lambda: None, timeout)
+
+    def _process_of(self, child_id: Hashable) -> Process | None:
+        entry = self.children.get(child_id)
+        return None if entry is None else entry.process
 
     def _check_stopped(self, child_id: Hashable) -> None:
         refusal = request_answer(self.children.get(child_id))

@@ -370,3 +370,62 @@ def test_killed_is_not_killed_twice(simulated: Simulated, record: Any) -> None:
     assert [(event.name, event.reason) for event in record if event.offender][1:] == [
         ("exited", KILLED)
     ]
+
+
+def test_start_that_ends_its_own_supervisor_leaves_nothing(simulated: Simulated) -> None:
+    class Patricide:
+        def start(self, parent: Any, child_id: Any) -> Any:
+            process = coroutine(forever).start(parent, child_id)
+            parent.exit(KILL)
+            return process
+
+    async def main() -> tuple[str, int]:
+        supervisor = await start_supervisor(SupervisorSpec())
+        with pytest.raises(GoneError):
+            await supervisor.start_child(ChildSpec(id="a", start=Patricide()))
+        await simulation.advance(1)
+        return str(supervisor.reason), len(asyncio.all_tasks())
+
+    assert simulated(main()) == ("killed", 1)
+
+
+@pytest.mark.parametrize("message", [None, "hello", 5])
+def test_unexpected_message_is_logged_and_survived(
+    message: object, simulated: Simulated, record: Any
+) -> None:
+    async def main() -> int:
+        async with running(one(forever), sink=record) as supervisor:
+            supervisor.send(message)
+            return (await supervisor.count_children()).active
+
+    assert simulated(main()) == 1
+    assert [str(e.reason) for e in record if e.name == "unexpected_message"] == [
+        f"normal({message!r})"
+    ]
+
+
+def test_stranger_cannot_stop_a_supervisor(simulated: Simulated) -> None:
+    """It traps exits; `stop` is the way from outside."""
+
+    async def main() -> bool:
+        async with running(one(forever)) as supervisor:
+            supervisor.exit()
+            await simulation.advance(1)
+            return supervisor.alive
+
+    assert simulated(main())
+
+
+def test_cancelled_stop_still_ends_everything(simulated: Simulated) -> None:
+    """Whoever ends the loop cancels all tasks, also the one in which a supervisor waits."""
+
+    async def main() -> None:
+        supervisor = await start_supervisor(one(stubborn, shutdown=3))
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(supervisor.stop())
+        await simulation.advance(1)
+        for task in asyncio.all_tasks() - {asyncio.current_task(), stopping}:
+            task.cancel()
+        await stopping
+
+    simulated(main())
