@@ -62,7 +62,7 @@ class Suspicion:
 
 
 def suspected(
-    verdict: Verdict, still_seconds: float, busy_share: float
+    verdict: Verdict, still_seconds: float, busy_share: float, computed_seconds: float
 ) -> tuple[Why, float | None] | None:
     """Return what is suspected of a tree; None if nothing is.
 
@@ -70,6 +70,7 @@ def suspected(
         verdict: how it looks.
         still_seconds: for how long it has said nothing.
         busy_share: for how much of that time it computed, or waited for a processor; 1.0 is one of them.
+        computed_seconds: for how long it had a processor in that time; one that had none could not show anything.
     """
     if isinstance(verdict, Quiet):
         return "quiet", None if verdict.due_ns is None else verdict.due_ns / 1e9
@@ -79,7 +80,9 @@ def suspected(
         return None
     if still_seconds < SPIN_SECONDS:
         return None
-    return ("spinning" if busy_share >= SPIN_SHARE else "idling"), None
+    if busy_share < SPIN_SHARE:
+        return "idling", None
+    return ("spinning", None) if computed_seconds >= SPIN_SHARE * SPIN_SECONDS else None
 
 
 def confirmed_at(suspicion: Suspicion, deadline: float) -> float:
@@ -118,7 +121,8 @@ class _Stillness:
         share = (
             (print_.wanted_ns - self._print.wanted_ns) / 1e9 / max(self.seconds(now), LOOK_SECONDS)
         )
-        found = suspected(verdict, self.seconds(now), share)
+        computed = (print_.cpu_ns - self._print.cpu_ns) / 1e9
+        found = suspected(verdict, self.seconds(now), share, computed)
         if found is not None and found[0] == "spinning" and self._activity != _activity(self._rig):
             self._begin(now, print_)
             return None

@@ -44,6 +44,7 @@ def suspicion(why: Why, *, waited: float = 0.5, due: float | None = None) -> Sus
         (Moving("it runs"), 0.0, 1.0, None),
         (Moving("it runs"), SPIN_SECONDS - 0.001, 1.0, None),
         (Moving("it runs"), SPIN_SECONDS, SPIN_SHARE, ("spinning", None)),
+        (Moving("it runs"), 50.0, 0.9, ("spinning", None)),
         (Moving("it polls"), SPIN_SECONDS, SPIN_SHARE - 0.01, ("idling", None)),
     ],
 )
@@ -53,7 +54,15 @@ def test_what_is_suspected(
     busy_share: float,
     expected: tuple[Why, float | None] | None,
 ) -> None:
-    assert suspected(verdict, still_seconds, busy_share) == expected
+    assert suspected(verdict, still_seconds, busy_share, still_seconds) == expected
+
+
+def test_who_got_no_processor_is_not_suspected_of_spinning() -> None:
+    runs = Moving("it runs")
+
+    assert suspected(runs, 5.0, 0.9, computed_seconds=0.4) is None
+    assert suspected(runs, 5.0, 0.9, computed_seconds=0.5) == ("spinning", None)
+    assert suspected(runs, 5.0, 0.1, computed_seconds=0.0) == ("idling", None)
 
 
 @pytest.mark.parametrize("why", ["owner-gone", "livelock"])
