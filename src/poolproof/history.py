@@ -15,6 +15,7 @@ import msgspec
 #   inject / receipt / heal / healed   a fault's life; the receipt is never written by what injected
 #   point / strike                a crash point passed in a record run / the point at which this process now dies
 #   birth / death                 a process of the tree, as seen from outside
+#   tree                          what happened in a supervision tree (see supervision/events.py)
 #   sample                        what the owner process holds: descriptors, threads, children, files
 #   phase / suspect / moved / judged / unjudged   marks of the scenario (see chaos/scenario.py)
 KINDS: Final = frozenset(
@@ -36,6 +37,7 @@ KINDS: Final = frozenset(
         "birth",
         "death",
         "sample",
+        "tree",
         "phase",
         "suspect",
         "moved",

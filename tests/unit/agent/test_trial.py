@@ -1,4 +1,7 @@
-"""The owner of the pool in one trial: it does what it is told, and journals just what its callers see."""
+"""The owner of the pool in one trial: it does what it is told, and journals just what its callers see.
+
+Long because each of the owner's commands is given to a real owner, in a process of its own.
+"""
 
 import json
 import mmap
