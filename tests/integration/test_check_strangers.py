@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from poolproof.chaos.result import ENDINGS
 from tests.integration.commands import QUICK, check, loaded
 
 pytestmark = pytest.mark.integration
@@ -91,6 +92,8 @@ def test_a_copy_of_the_standard_librarys_pool_under_another_name_dies_at_the_sam
     assert copied["crash_points"]["own"] == ["crowd", "multiprocessing"]
     assert set(endings(original).values()) >= {"survived", "lost", "stopped"}
     assert endings(copied) == endings(original)
+    for table in (copied["crash_points"], original["crash_points"]):
+        assert sum(table[ending] for ending in ENDINGS) == table["total"] == len(table["points"])
 
 
 @pytest.mark.slow
