@@ -22,7 +22,6 @@ from poolproof.isolation.leases import RUN_VARIABLE
 from poolproof.plan import Target
 from poolproof.watch import procfs
 
-OLDEST_PYTHON: Final = (3, 11)
 PACKAGE: Final = Path(poolproof.__file__).parent
 END_SECONDS: Final = 10.0
 IMPORT_SECONDS: Final = 10.0
@@ -120,18 +119,12 @@ class Host:
     async def _greet(self) -> None:
         """Make sure that there is an interpreter that can run what poolproof brings."""
         try:
-            version = (await self._ask(do="greet"))["version"]
+            self.version = (await self._ask(do="greet"))["version"]
         except (HostLostError, TimeoutError) as error:
             raise TargetError(
                 f"expected a Python interpreter, 3.11 or later, at {self.target.python}, got {error};"
                 " --python PATH names another"
             ) from error
-        if tuple(map(int, version.split(".")[:2])) < OLDEST_PYTHON:
-            raise TargetError(
-                f"expected Python 3.11 or later at {self.target.python}, got {version};"
-                " --python PATH names another"
-            )
-        self.version = version
 
     async def _prepare(self) -> None:
         seconds = max(self.target.deadline, IMPORT_SECONDS)

@@ -1,52 +1,74 @@
-"""Output within a bound: the beginning is kept, what is dropped is counted."""
+"""What is printed without end stays within a bound, and keeps its beginning and its end."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
-from poolproof.isolation import logs
+from poolproof.isolation.logs import KEPT_BYTES, MOST_BYTES, keep_small, shorten
 
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "MOST_BYTES", 100)
-    monkeypatch.setattr(logs, "KEPT_BYTES", 10)
+def test_a_log_within_the_bound_stays_as_it_is(tmp_path: Path) -> None:
+    log = tmp_path / "output.log"
+    log.write_bytes(b"x" * MOST_BYTES)
+
+    shorten(log)
+
+    assert log.stat().st_size == MOST_BYTES
 
 
-def test_a_log_within_its_bound_is_left_alone(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_bytes(b"x" * 100)
-    logs.shorten(log)
+def test_a_log_beyond_the_bound_keeps_its_beginning_and_says_how_much_is_gone(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "output.log"
+    log.write_bytes(b"x" * (MOST_BYTES + 1))
 
-    assert log.read_bytes() == b"x" * 100
+    shorten(log)
 
-
-def test_of_one_that_is_too_large_the_beginning_is_kept(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_bytes(b"beginning!" + b"x" * 91)
-    logs.shorten(log)
-
-    assert log.read_bytes() == b"beginning!\n[poolproof: 91 bytes dropped here]\n"
-
-
-def test_one_that_is_gone_is_passed_over(tmp_path: Path) -> None:
-    logs.shorten(tmp_path / "none")
+    kept = log.read_bytes()
+    assert kept[:KEPT_BYTES] == b"x" * KEPT_BYTES
+    assert kept[KEPT_BYTES:] == b"\n[poolproof: %d bytes dropped here]\n" % (
+        MOST_BYTES + 1 - KEPT_BYTES
+    )
 
 
-def test_logs_are_kept_small_until_cancelled(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
+def test_what_is_appended_after_a_cut_follows_it(tmp_path: Path) -> None:
+    log = tmp_path / "output.log"
+    writer = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(writer, b"x" * (MOST_BYTES + 1))
 
-    async def scenario() -> None:
-        keeping = asyncio.create_task(logs.keep_small(lambda: [one, two]))
-        for log in (one, two):
-            log.write_bytes(b"x" * 1000)
-            async with asyncio.timeout(10):
-                while log.stat().st_size > 100:  # noqa: ASYNC110 - a file tells nobody
-                    await asyncio.sleep(0.001)
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+    shorten(log)
+    os.write(writer, b"last words")
+    os.close(writer)
 
-    asyncio.run(scenario())
+    assert log.read_bytes().endswith(b"dropped here]\nlast words")
+
+
+def test_a_log_that_is_gone_is_no_trouble(tmp_path: Path) -> None:
+    shorten(tmp_path / "gone.log")
+
+    assert not (tmp_path / "gone.log").exists()
+
+
+def test_the_logs_that_there_are_now_are_looked_at_again_and_again(tmp_path: Path) -> None:
+    log = tmp_path / "output.log"
+    seen = 0
+
+    def logs() -> list[Path]:
+        nonlocal seen
+        seen += 1
+        log.write_bytes(b"x" * (MOST_BYTES + 1))
+        return [log]
+
+    async def watched() -> None:
+        task = asyncio.create_task(keep_small(logs))
+        while seen < 2:
+            await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(watched())
+
+    assert log.stat().st_size < MOST_BYTES
