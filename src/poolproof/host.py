@@ -83,10 +83,10 @@ class Host:
                 os.close(lifeline)
         self.identity = procfs.identity(self._keeper.pid)
         self._control.setblocking(False)  # noqa: FBT003 - it takes no other
-        self._reader, self._writer = await asyncio.open_connection(sock=self._control)
         self._turn = asyncio.Lock()
         self._bounding = asyncio.create_task(logs.keep_small(self._logs))
         try:
+            self._reader, self._writer = await asyncio.open_connection(sock=self._control)
             await self._greet()
             await self._prepare()
         except BaseException:
@@ -203,15 +203,19 @@ class Host:
         """
         trial = Trial(directory)
         trial.lay_out()
-        reply = await self._ask(
-            do="fork",
-            trial=str(directory),
-            adapter=self.target.adapter,
-            workers=self.target.workers,
-            own=self.target.own,
-            describe=describe,
-            alone=alone and not leases.others(self.run),
-        )
+        try:
+            reply = await self._ask(
+                do="fork",
+                trial=str(directory),
+                adapter=self.target.adapter,
+                workers=self.target.workers,
+                own=self.target.own,
+                describe=describe,
+                alone=alone and not leases.others(self.run),
+            )
+        except BaseException:
+            trial.let_go()
+            raise
         trial.root = reply["root"]
         self._trials.append(trial)
         return trial
@@ -219,7 +223,8 @@ class Host:
     async def close(self) -> None:
         """End every process of this host, whatever state it is in."""
         self._bounding.cancel()
-        self._writer.close()
+        # Cancelled before it was connected, it has no writer yet.
+        getattr(self, "_writer", self._control).close()
         with suppress(OSError):
             os.close(
                 self._life
@@ -341,11 +346,15 @@ class Trial:
         await self._end_below(spared=(), rounds=5000)
         if root is not None:
             send_signal(root, signal.SIGKILL)
+        self.let_go()
+        self.ended = True
+        logs.shorten(self.output)
+
+    def let_go(self) -> None:
+        """Close the files and pipes of the trial."""
         for descriptor in (self._commands, self._append, self._tail, *self._gates.values()):
             os.close(descriptor)
         self._gates.clear()
-        self.ended = True
-        logs.shorten(self.output)
 
     async def _end_below(self, *, spared: tuple[str, ...], rounds: int) -> None:
         for _ in range(rounds):

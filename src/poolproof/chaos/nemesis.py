@@ -76,8 +76,10 @@ class Nemesis:
     def _witness(self, kind: str, evidence: Evidence, applied: Applied) -> bool:
         try:
             text = evidence(self._rig, applied.spec, applied.victims)
-        except ProcessLookupError:
-            text = "its process is gone"
+        except (
+            ProcessLookupError
+        ):  # nothing is left to heal; but who else may have ended it, nobody knows
+            text = "its process is gone" if kind == "healed" else None
         if text is not None:
             self._rig.trial.write(kind, data={"fault": applied.number, "evidence": text})
         return text is not None
