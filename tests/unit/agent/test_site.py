@@ -99,7 +99,8 @@ def test_coverage_that_starts_with_the_interpreter_measures_beside_it(
     pytest.importorskip("coverage")
     settings = trial / "settings"
     settings.write_text(f"[run]\ndata_file = {trial}/measured\n")
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COVERAGE_PROCESS_START", str(settings))
     done = run(trial, "-c", "import target")
 
@@ -113,7 +114,7 @@ def test_coverage_that_starts_later_measures_too(
 ) -> None:
     """Before Python 3.12 it takes the place of the only trace function that there is."""
     pytest.importorskip("coverage")
-    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "COVERAGE_FILE"):
         monkeypatch.delenv(name, raising=False)
     command = ("-m", "coverage", "run", f"--data-file={trial}/measured", "target.py")
     done = run(trial, *command)

@@ -272,8 +272,10 @@ def test_a_reference_describes_the_pool(play: Play) -> None:
     told = stage.until("ok", "start").data
 
     assert told["adapter"] == "executor"
-    assert told["own"] == ["concurrent.futures"]
-    assert all(path.endswith("/concurrent/futures/") for path in told["own_paths"])
+    assert (
+        told["own"][0] == "concurrent.futures"
+    )  # multiprocessing comes after it, where it was imported
+    assert told["own_paths"][0].endswith("/concurrent/futures/")
     assert {"cancel", "callback"} <= set(told["offers"])
     assert (told["jobs"], told["promises"], told["contract"]) == (0, {}, {})
 
