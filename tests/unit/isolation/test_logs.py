@@ -55,18 +55,20 @@ def test_a_log_that_is_gone_is_no_trouble(tmp_path: Path) -> None:
 
 def test_the_logs_that_there_are_now_are_looked_at_again_and_again(tmp_path: Path) -> None:
     log = tmp_path / "output.log"
-    seen = 0
-
-    def logs() -> list[Path]:
-        nonlocal seen
-        seen += 1
-        log.write_bytes(b"x" * (MOST_BYTES + 1))
-        return [log]
+    looks: list[int] = []
 
     async def watched() -> None:
+        twice = asyncio.Event()
+
+        def logs() -> list[Path]:
+            log.write_bytes(b"x" * (MOST_BYTES + 1))
+            looks.append(1)
+            if len(looks) == 2:
+                twice.set()
+            return [log]
+
         task = asyncio.create_task(keep_small(logs))
-        while seen < 2:
-            await asyncio.sleep(0)
+        await twice.wait()
         task.cancel()
 
     asyncio.run(watched())
