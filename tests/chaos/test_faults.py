@@ -223,6 +223,9 @@ def arena(
     # What is judged of a pool that hangs is not what is asked here: no need to wait until it is certain.
     patch.setattr(patience, "PATIENCE", 1)
     patch.setattr(patience, "SPIN_CPU_NS", 0)
+    # Where the tests are measured, the target is not: its workers would inherit another handler of SIGTERM.
+    for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]:
+        patch.delenv(name)
     made = Arena(tmp_path_factory.mktemp("faults"))
     tests = [item for item in request.session.items if isinstance(item, pytest.Function)]
     items = [item for item in tests if "arena" in item.fixturenames]

@@ -149,3 +149,32 @@ def test_one_that_gives_up_waiting_for_a_place_counts_no_more() -> None:
         assert told == ["in"]
 
     asyncio.run(scenario())
+
+
+def test_places_are_added_only_while_the_machine_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poolproof.chaos.slots.WIDEN_SECONDS", 0)
+    shares = iter([0.0, 0.9, 0.1, 0.1, 0.9])  # the first answer is about a time before
+
+    def idle_share() -> float:
+        return next(shares, 0.0)
+
+    async def scenario() -> int:
+        places = slots(running=1)
+        widening = asyncio.create_task(places.widen(idle_share))
+        await turns(100)
+        widening.cancel()
+        return await how_many_get_in(places.running, 10)
+
+    assert asyncio.run(scenario()) == 3
+
+
+def test_places_are_not_added_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poolproof.chaos.slots.WIDEN_SECONDS", 0)
+    monkeypatch.setattr("poolproof.chaos.slots.MOST_PLACES", 2)
+
+    async def scenario() -> int:
+        places = slots(running=1)
+        await places.widen(lambda: 1.0)
+        return await how_many_get_in(places.running, 10)
+
+    assert asyncio.run(scenario()) == 3

@@ -139,3 +139,35 @@ def test_the_turns_are_tried_one_by_one() -> None:
     variants = FAULTS["cancel-at-handover"].variants
 
     assert variants == tuple(f"turn:{turn}" for turn in range(13))
+
+
+class TestNeverCarried:
+    """A pool that by its design pickles no result cannot be hit by one that cannot be pickled."""
+
+    def moot(self, job: Stage, kind: str = "result-unpicklable") -> str | None:
+        return FAULTS[kind].moot(job.events)
+
+    def test_it_is_said_when_the_job_had_one_and_its_caller_has_an_answer(self, job: Stage) -> None:
+        job.saw("finished", job=4, data={"answer": "Unpicklable"})
+        early = self.moot(job)
+        job.saw("ok", op="job", job=4)
+
+        assert early is None
+        assert self.moot(job) == (
+            "it carries no result from process to process: the job had one, and it was never pickled"
+        )
+
+    def test_so_it_is_with_exceptions(self, job: Stage) -> None:
+        job.saw("raised", job=4, error="UnloadableError")
+        job.saw("fail", op="job", job=4)
+
+        assert "carries no exception" in str(self.moot(job, "exception-unloadable"))
+
+    def test_a_job_that_never_had_one_tells_nothing(self, job: Stage) -> None:
+        job.saw("finished", job=4, data={"answer": "str"})
+        job.saw("ok", op="job", job=4)
+
+        assert self.moot(job) is None
+
+    def test_other_faults_are_never_moot(self, job: Stage) -> None:
+        assert self.moot(job, "error-in-job") is None
