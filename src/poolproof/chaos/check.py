@@ -30,6 +30,7 @@ CONFIRM_SHARE = 0.25
 """The part of the whole time that is kept for confirming what was found."""
 
 
+NO_TIME = "no time left"
 SWEEP = "crash-points"
 """The row of the table that says why there is no sweep of crash points."""
 
@@ -189,7 +190,7 @@ class Inquiry:
             return
         if not tried:
             self.rows[kind] = FaultRow(
-                fault=kind, does=FAULTS[kind].does, verdict="not tried", note="no time left"
+                fault=kind, does=FAULTS[kind].does, verdict="not tried", note=NO_TIME
             )
             return
         told = tuple(f for _, findings in tried for f in telling(findings))
@@ -229,11 +230,7 @@ class Inquiry:
 
     def _no_sweep(self, profile: Profile) -> FaultRow:
         late = self.trials.slots.remaining() <= 0
-        why = (
-            "no time left"
-            if late
-            else "its workers run no Python code of its own; --own names some"
-        )
+        why = NO_TIME if late else "its workers run no Python code of its own; --own names some"
         if "processes" not in profile.facts:
             late, why = False, MISSING["processes"]
         return FaultRow(
@@ -338,13 +335,26 @@ class Inquiry:
                 if verdict not in ("invalid", "by contract"):
                     worst = next(finding for finding in same if finding.verdict == verdict)
                     entries.append(_quiet_entry(kind, worst, len(tried)))
-        for kind, row in self.rows.items():
-            if row.verdict == "not applicable":
-                entry = Entry(
-                    invariant="any", verdict="not applicable", fault=kind, reason=row.note
-                )
-                entries.append(entry)
-        return entries
+        entries += [
+            Entry(invariant="any", verdict="not applicable", fault=kind, reason=row.note)
+            for kind, row in self.rows.items()
+            if row.verdict == "not applicable"
+        ]
+        return entries + self._untried_entries()
+
+    def _untried_entries(self) -> list[Entry]:
+        """Return a row for each thing that could have been tried and was not: of that, nothing is known."""
+        late = {
+            kind: f"not tried: {NO_TIME}"
+            for kind, row in self.rows.items()
+            if row.verdict == "not tried" and row.note == NO_TIME
+        }
+        if untried := sum(point.ending == "not_tried" for point in self.points):
+            late[SWEEP] = f"{untried} of {len(self.points)} crash points were not tried"
+        return [
+            Entry(invariant="any", verdict="unknown", fault=kind, reason=reason)
+            for kind, reason in late.items()
+        ]
 
 
 def _quiet_entry(kind: str, finding: Finding, trials: int) -> Entry:
