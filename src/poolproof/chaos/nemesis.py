@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from poolproof.chaos.rig import Rig
 from poolproof.faults.base import Evidence, Fault, Inject, lookup
 from poolproof.plan import FaultSpec
+from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
 
 RECEIPT_SECONDS = 1.0
@@ -38,7 +39,10 @@ class Nemesis:
         """Apply every fault of the plan, and wait a bounded time for the receipts; 0 where they come only later."""
         for applied in self.applied:
             applied.victims = applied.fault.victims(self._rig, applied.spec)
-            named = [{"pid": victim.pid, "born": victim.born} for victim in applied.victims]
+            named = [
+                {"pid": who.pid, "born": who.born, "handles": procfs.handled_signals(who.pid)}
+                for who in applied.victims
+            ]
             data = {"fault": applied.number, "kind": applied.spec.kind, "victims": named}
             self._rig.trial.write("inject", data=data)
             if not self._rig.plan.null:

@@ -6,7 +6,8 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
-from poolproof.faults.base import Fault, Inject, Scene, register
+from poolproof.faults.base import Fault, Inject, Scene, never_moot, register
+from poolproof.history import Event
 from poolproof.isolation.containment import send_signal
 from poolproof.plan import FaultSpec
 from poolproof.watch import procfs
@@ -83,22 +84,15 @@ def gone(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> str | 
     return "gone from /proc: " + _names(victims)
 
 
-def _gone_or_handled(scene: Scene, spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
-    """SIGTERM may be caught or ignored, and then the process need not die; the kernel says which."""
-    left = [victim for victim in victims if procfs.alive(victim)]
-    if not left:
-        return gone(scene, spec, victims)
-    if all(_handles(victim.pid, signal.SIGTERM) for victim in left):
-        return "delivered to a process that catches or ignores it: " + _names(left)
+def _term_is_handled(events: Sequence[Event]) -> str | None:
+    """Where a worker catches or ignores SIGTERM and lives on, nothing outside of it shows that the signal came."""
+    for event in events:
+        if event.kind == "inject":
+            victims = event.data.get("victims", ())
+            masks = [int(victim.get("handles", 0)) for victim in victims]
+            if masks and all(mask >> (signal.SIGTERM - 1) & 1 for mask in masks):
+                return "its workers catch or ignore SIGTERM, and nothing outside of them shows that it came"
     return None
-
-
-def _handles(pid: int, number: int) -> bool:
-    for line in procfs.read(f"/proc/{pid}/status").decode().splitlines():
-        name, _, mask = line.partition(":")
-        if name in ("SigIgn", "SigCgt") and int(mask, 16) >> (number - 1) & 1:
-            return True
-    return False
 
 
 def _frozen(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
@@ -132,7 +126,8 @@ def _signal_fault(
             variants=("idle:each",) if idle_worker else ("",),
             victims=victims,
             inject=send(number),
-            receipt=_gone_or_handled if number == signal.SIGTERM else gone,
+            receipt=gone,
+            moot=_term_is_handled if number == signal.SIGTERM else never_moot,
         )
     )
 

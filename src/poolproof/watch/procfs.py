@@ -192,6 +192,13 @@ def rss_bytes(pid: int) -> int | None:
     return int(raw.split()[1]) * _PAGE_BYTES if raw else None
 
 
+def handled_signals(pid: int) -> int:
+    """Return the mask of the signals that `pid` catches or ignores, the first bit for signal 1; 0 if it is gone."""
+    raw = _read_all(f"/proc/{pid}/status") or b""
+    fields = dict(line.split(b":", 1) for line in raw.splitlines() if b":" in line)
+    return int(fields.get(b"SigIgn", b"0"), 16) | int(fields.get(b"SigCgt", b"0"), 16)
+
+
 def transferred_bytes(pid: int) -> int:
     """Return how many bytes `pid` has read and written by system calls (io, rchar and wchar); 0 if not readable."""
     try:

@@ -12,6 +12,7 @@ from poolproof.errors import UsageError
 from poolproof.faults import FAULTS
 from poolproof.faults.base import Fault
 from poolproof.plan import Plan
+from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
 from tests.unit.checkers.histories import plan
 
@@ -101,13 +102,14 @@ def played(
 def test_the_fault_is_named_before_it_is_done_and_everything_journalled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(procfs, "handled_signals", lambda _pid: 5)
     stage = played(monkeypatch)
 
     assert stage.acts == ["inject", "heal"]
     assert stage.told == [
         (
             "inject",
-            {"fault": 0, "kind": "test-only", "victims": [{"pid": 7, "born": 70}]},
+            {"fault": 0, "kind": "test-only", "victims": [{"pid": 7, "born": 70, "handles": 5}]},
         ),
         ("receipt", {"fault": 0, "evidence": "seen"}),
         ("heal", {"fault": 0}),

@@ -2,12 +2,14 @@
 
 import asyncio
 import inspect
+import signal
 from collections.abc import Callable
 
 import pytest
 
 from poolproof.faults import FAULTS
 from poolproof.faults.process import all_workers, busy, idle, most_workers
+from poolproof.history import Event
 from poolproof.plan import FaultSpec
 from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
@@ -97,14 +99,22 @@ def test_sigterm_that_kills_is_told_by_proc(stage: Stage, born: Born) -> None:
     assert text.startswith("gone from /proc")
 
 
-def test_sigterm_that_is_ignored_is_told_by_the_kernels_mask(stage: Stage, born: Born) -> None:
+@pytest.mark.parametrize(("mask", "moot"), [(1 << 14, True), (1 << 13, False), (0, False)])
+def test_sigterm_is_moot_where_the_kernels_mask_says_that_it_is_handled(
+    mask: int, *, moot: bool
+) -> None:
+    victims = [{"pid": 7, "born": 70, "handles": mask}]
+    event = Event(t=1, kind="inject", data={"victims": victims})
+
+    assert (FAULTS["term-idle"].moot([event]) is not None) is moot
+
+
+def test_sigterm_that_is_ignored_leaves_no_receipt(stage: Stage, born: Born) -> None:
     victim = born(IGNORING)
     inject("term-idle", stage, victim)
 
-    assert FAULTS["term-idle"].receipt(stage, SPEC, [victim]) == (
-        "delivered to a process that catches or ignores it: "
-        f"process {victim.pid} (born {victim.born})"
-    )
+    assert FAULTS["term-idle"].receipt(stage, SPEC, [victim]) is None
+    assert procfs.handled_signals(victim.pid) >> (signal.SIGTERM - 1) & 1
 
 
 def test_sigterm_has_no_receipt_while_a_process_that_it_must_kill_lives(
