@@ -82,6 +82,12 @@ def test_a_target_whose_import_ends_the_interpreter_is_a_problem(host: Host) -> 
     assert "not here" in told
 
 
+def test_a_directory_that_is_gone_is_a_problem(host: Host) -> None:
+    told = host.ask("prepare", name="os:getcwd", cwd="/nowhere/at/all")["problem"]
+
+    assert told.startswith("importing os:getcwd raised FileNotFoundError: ")
+
+
 def test_no_problem_is_told_at_any_length(host: Host) -> None:
     (host.directory / "wordy.py").write_text("raise RuntimeError('x' * 100_000)\n")
 
