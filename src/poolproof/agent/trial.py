@@ -19,6 +19,7 @@ from poolproof.agent import containment, journal, points, target, work
 if TYPE_CHECKING:
     from poolproof.adapters.asyncio import AsyncioPool
 
+_SHM = "/dev/shm/"
 TRIAL_VARIABLE = "POOLPROOF_TRIAL"
 AGAIN_SECONDS = 1.0
 STALL_SECONDS = 0.05
@@ -126,6 +127,10 @@ class Owner:
     def run(self) -> None:
         """Obey commands until told to leave, or until the controller is gone; each `start` is a life of the pool."""
         points.arm_owner(self.directory)
+        if not os.path.exists(
+            f"{self.directory}/points.json"
+        ):  # an audit hook costs time, and a sweep has none to spare
+            _watch_shared_memory(self.directory)
         while (command := self._next())["do"] != "exit":
             if command["do"] == "start":
                 self.live()
@@ -341,14 +346,14 @@ class Owner:
         """Return the names in /dev/shm that may be charged to this trial.
 
         The directory is the whole machine's. In a trial that runs alone, what is new and used by no process outside of
-        it counts; beside others, only what its own processes were seen to map.
+        it counts; beside others, only what its own processes were seen to make or to map.
         """
         names = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set[str]()
         if self.shm_before is None:
             self.shm_before = names
         new = names - self.shm_before
         if not self.request["alone"]:
-            new &= self.shm_mapped
+            new &= self.shm_mapped | _made(self.directory)
         elif new:
             new -= _mapped(new, elsewhere=True)
         return sorted(new | (names & self.shm_before))
@@ -413,6 +418,37 @@ def _descriptors(own: set[int]) -> dict[str, int]:
                 kind = where.partition(":[")[0]
                 found[kind] = found.get(kind, 0) + 1
     return found
+
+
+def _watch_shared_memory(directory: str) -> None:
+    """Have this process, and those forked from it, note in a file what they make in /dev/shm."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, _, flags = arguments
+            if not (isinstance(path, str) and path.startswith(_SHM) and flags & os.O_CREAT):
+                return
+        elif event == "os.truncate" and isinstance(
+            arguments[0], int
+        ):  # what shm_open has made is given its size
+            path = os.readlink(f"/proc/self/fd/{arguments[0]}")
+            if not path.startswith(_SHM):
+                return
+        else:
+            return
+        note = os.open(
+            f"{directory}/shm", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        os.write(note, f"{path.removeprefix(_SHM)}\n".encode())
+        os.close(note)
+
+    sys.addaudithook(hook)
+
+
+def _made(directory: str) -> set[str]:
+    with suppress(OSError), open(f"{directory}/shm", encoding="utf-8") as file:
+        return set(file.read().splitlines())
+    return set()
 
 
 def _mapped(names: set[str], *, elsewhere: bool) -> set[str]:

@@ -19,8 +19,17 @@ SHARE = 0.6
 
 
 def busy(scene: Scene, _spec: FaultSpec) -> list[Identity]:
-    """Choose the worker that runs the first faulted job; any worker where the jobs are not ours and cannot tell."""
-    runners = (scene.runner(job) for job in scene.faulted)
+    """Choose the worker that runs the first faulted job, else one that runs any job.
+
+    Where the jobs are not ours, and so nobody can tell who runs what, it is any worker.
+    """
+    over = {event.job for event in scene.events if event.kind in ("finished", "raised")}
+    begun = [
+        e.job
+        for e in scene.events
+        if e.kind == "started" and e.job is not None and e.job not in over
+    ]
+    runners = (scene.runner(job) for job in (*scene.faulted, *begun))
     return [runner for runner in runners if runner is not None][:1] or scene.workers()[:1]
 
 
