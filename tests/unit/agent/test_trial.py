@@ -503,6 +503,7 @@ class TestSamples:
     ) -> None:
         name = f"poolproof-test-{os.getpid()}"
         stage = play(threads, alone=alone)
+        stage.until("ok", "start")
         stage.owner._shared_memory()
         Path("/dev/shm", name).touch()
         found = stage.owner._shared_memory()
