@@ -424,25 +424,25 @@ def _watch_shared_memory(directory: str) -> None:
     """Have this process, and those forked from it, note in a file what they make in /dev/shm."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open":
-            path, _, flags = arguments
-            if not (isinstance(path, str) and path.startswith(_SHM) and flags & os.O_CREAT):
-                return
-        elif event == "os.truncate" and isinstance(
-            arguments[0], int
-        ):  # what shm_open has made is given its size
-            path = os.readlink(f"/proc/self/fd/{arguments[0]}")
-            if not path.startswith(_SHM):
-                return
-        else:
-            return
-        note = os.open(
-            f"{directory}/shm", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
-        os.write(note, f"{path.removeprefix(_SHM)}\n".encode())
-        os.close(note)
+        path = _made_by(event, arguments)
+        if path.startswith(_SHM):
+            with suppress(OSError):  # what is raised here would be raised into the target
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+                note = os.open(f"{directory}/shm", flags, 0o600)
+                os.write(note, f"{path.removeprefix(_SHM)}\n".encode())
+                os.close(note)
 
     sys.addaudithook(hook)
+
+
+def _made_by(event: str, arguments: tuple[Any, ...]) -> str:
+    """Return which file an audit event may have made; what shm_open has made is seen when it is given its size."""
+    if event == "open" and isinstance(arguments[0], str) and arguments[2] & os.O_CREAT:
+        return arguments[0]
+    if event == "os.truncate" and isinstance(arguments[0], int):
+        with suppress(OSError):
+            return os.readlink(f"/proc/self/fd/{arguments[0]}")
+    return ""
 
 
 def _made(directory: str) -> set[str]:

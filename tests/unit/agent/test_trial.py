@@ -6,6 +6,7 @@ Long because each of the owner's commands is given to a real owner, in a process
 import json
 import mmap
 import os
+import subprocess
 import threading
 import time
 import types
@@ -505,11 +506,22 @@ class TestSamples:
         stage = play(threads, alone=alone)
         stage.until("ok", "start")
         stage.owner._shared_memory()
-        Path("/dev/shm", name).touch()
+        subprocess.run(["touch", f"/dev/shm/{name}"], check=True)
         found = stage.owner._shared_memory()
         Path("/dev/shm", name).unlink()
 
         assert (name in found) is charged
+
+    def test_shared_memory_that_the_trial_made_is_charged_to_it(self, play: Play) -> None:
+        name = f"poolproof-test-{os.getpid()}"
+        stage = play(threads, alone=False)
+        stage.until("ok", "start")
+        stage.owner._shared_memory()
+        Path("/dev/shm", name).touch()
+        found = stage.owner._shared_memory()
+        Path("/dev/shm", name).unlink()
+
+        assert name in found
 
     def test_shared_memory_that_the_trial_was_seen_to_map_is_charged_to_it(
         self, play: Play
