@@ -148,6 +148,22 @@ def test_a_sound_pool_is_valid(tmp_path: Path) -> None:
     assert result.crash_points.total == 0
 
 
+def test_a_pool_without_processes_has_no_crash_points(tmp_path: Path) -> None:
+    result, _ = checked(tmp_path, THREADS, crash_points="kill")
+    (row,) = (row for row in result.faults if row.fault == "crash-points")
+
+    assert row.verdict == "not applicable"
+    assert row.note.startswith("its jobs run in the owner's own process")
+    assert result.verdict == "valid"
+
+
+def test_code_that_no_worker_runs_has_no_crash_points(tmp_path: Path) -> None:
+    result, _ = checked(tmp_path, MULTIPROCESSING, own=("wave",), crash_points="kill")
+    (row,) = (row for row in result.faults if row.fault == "crash-points")
+
+    assert row.note == "its workers run no Python code of its own; --own names some"
+
+
 def test_without_injection_everything_is_unknown(tmp_path: Path) -> None:
     result, _ = checked(tmp_path, THREADS, "error-in-job", null=True)
     rows = {row.fault: row.verdict for row in result.faults}

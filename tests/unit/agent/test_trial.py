@@ -88,6 +88,7 @@ class Stage:
 
 
 Play = Callable[..., Stage]
+watch_shared_memory = trial._watch_shared_memory
 
 
 @pytest.fixture
@@ -538,6 +539,61 @@ class TestSamples:
         segment.unlink()
 
         assert segment.name in found
+
+
+@pytest.mark.parametrize(
+    ("event", "arguments", "noted"),
+    [
+        ("open", ("/dev/shm/mine", None, os.O_CREAT | os.O_RDWR), "mine\n"),
+        ("open", ("/dev/shm/theirs", None, os.O_RDWR), ""),
+        ("open", ("/tmp/other", None, os.O_CREAT), ""),
+        ("open", (7, "w", os.O_CREAT), ""),
+        ("os.truncate", ("/dev/shm/by-name", 10), ""),
+        ("os.truncate", (2**22 + 1, 10), ""),
+        ("os.listdir", ("/dev/shm",), ""),
+    ],
+)
+def test_only_what_is_made_in_shared_memory_is_noted(
+    event: str,
+    arguments: tuple[Any, ...],
+    noted: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (hook,) = captured(tmp_path, monkeypatch)
+    hook(event, arguments)
+    notes = tmp_path / "shm"
+
+    assert (notes.read_text() if notes.exists() else "") == noted
+
+
+def test_what_shm_open_made_is_noted_when_it_is_given_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hook,) = captured(tmp_path, monkeypatch)
+    segment = Path("/dev/shm", f"poolproof-test-{os.getpid()}")
+    with segment.open("wb") as file:
+        segment.unlink()
+        hook("os.truncate", (file.fileno(), 10))
+
+    assert (tmp_path / "shm").read_text().startswith(segment.name)
+
+
+def test_a_note_that_cannot_be_written_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hook,) = captured(tmp_path / "gone", monkeypatch)
+    hook("open", ("/dev/shm/mine", None, os.O_CREAT))
+
+    assert not (tmp_path / "gone").exists()
+
+
+def captured(directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[Callable[..., None]]:
+    """The audit hook, not set: it could not be taken out again, and in it no coverage is measured."""
+    hooks: list[Callable[..., None]] = []
+    monkeypatch.setattr("sys.addaudithook", hooks.append)
+    watch_shared_memory(str(directory))
+    return hooks
 
 
 def test_the_owner_ends_when_the_controller_is_gone(play: Play) -> None:
