@@ -425,7 +425,8 @@ def _watch_shared_memory(directory: str) -> None:
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         path = _made_by(event, arguments)
-        if path.startswith(_SHM):
+        # The trial may live there itself: what it makes, this note included, is not the target's.
+        if path.startswith(_SHM) and not path.startswith(directory):
             with suppress(OSError):  # what is raised here would be raised into the target
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
                 note = os.open(f"{directory}/shm", flags, 0o600)
