@@ -73,26 +73,23 @@ def median(samples: list[dict[str, Any]], field: str) -> float:
     return float(statistics.median(one[field] for one in samples))
 
 
-def test_start_is_within_twice_erlangs(measured: dict[str, Any], record_property: Any) -> None:
+def test_start_is_within_twice_erlangs(measured: dict[str, Any]) -> None:
     ratio = median(measured["ours"], "start_ns") / median(measured["erlang"], "start_ns")
-    record_property("ratio", ratio)
     print(f"\n{measured['ours'][0]['children']} children: start {ratio:.2f} x Erlang")
 
     assert ratio <= WITHIN
 
 
-def test_restart_is_within_twice_erlangs(measured: dict[str, Any], record_property: Any) -> None:
+def test_restart_is_within_twice_erlangs(measured: dict[str, Any]) -> None:
     anchor = min(median(measured[name], "restart_ns") for name in ("erlang", "erlang dynamic"))
     ratio = median(measured["ours"], "restart_ns") / anchor
-    record_property("ratio", ratio)
     print(f"\n{measured['ours'][0]['children']} children: restart {ratio:.2f} x Erlang")
 
     assert ratio <= WITHIN
 
 
-def test_child_is_small(measured: dict[str, Any], record_property: Any) -> None:
+def test_child_is_small(measured: dict[str, Any]) -> None:
     size = median(measured["ours"], "bytes")
-    record_property("bytes", size)
     print(f"\n{measured['ours'][0]['children']} children: {size:.0f} bytes each")
 
     assert size <= BYTES
