@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,6 +212,56 @@ def test_what_breaks_the_owner_itself_is_told_before_it_ends(pools: Host) -> Non
     assert note.error == "TypeError"
     assert str(note.message).startswith("the owner's main thread ended: ")
     assert os.waitstatus_to_exitcode(death["status"]) == 1
+
+
+SEGMENTS = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.shared_memory import SharedMemory
+
+def make(workers):
+    held = SharedMemory(create=True, size=10, name={name!r})
+    held.close()
+    held.unlink()
+    os.close(os.open("/dev/shm/{name}-file", os.O_CREAT | os.O_RDWR))
+    os.unlink("/dev/shm/{name}-file")
+    os.close(os.open("/dev/null", os.O_CREAT | os.O_RDWR))
+    return ThreadPoolExecutor(workers)
+"""
+
+
+def test_what_a_trial_makes_of_shared_memory_is_noted(host: Host) -> None:
+    name = f"poolproof-test-{os.getpid()}"
+    (host.directory / "segments.py").write_text(SEGMENTS.format(name=name))
+    host.prepare("segments:make")
+    trial = Trial(host, "one")
+    for do in ("start", "stop", "exit"):
+        trial.tell(do)
+    told = trial.end()
+
+    assert ("ok", "start") in [(event.kind, event.op) for event in told]
+    assert set((trial.directory / "shm").read_text().split()) == {name, f"{name}-file"}
+
+
+def test_a_trial_that_lives_in_shared_memory_notes_nothing_of_its_own() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        host = Host(Path(directory))
+        (host.directory / "pools.py").write_text(
+            "import tempfile\n"
+            "from concurrent.futures import ThreadPoolExecutor\n"
+            "def make(workers):\n"
+            "    tempfile.TemporaryFile().close()\n"
+            "    return ThreadPoolExecutor(workers)\n"
+        )
+        host.prepare("pools:make")
+        trial = Trial(host, "one")
+        for do in ("start", "stop", "exit"):
+            trial.tell(do)
+        told = trial.end()
+        host.close()
+
+        assert [(e.kind, e.op) for e in told if e.op][-1] == ("ok", "stop"), told
+        assert not (trial.directory / "shm").exists()
 
 
 def test_trials_are_apart(pools: Host) -> None:
