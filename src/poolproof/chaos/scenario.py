@@ -269,7 +269,8 @@ class _Trial:
             min(self.plan.bystanders, width - len(rig.faulted)), "bystander", gate=gate
         )
         await self.patience.settle(lambda: rig.started(rig.faulted + beside), "job")
-        rig.submit(self.plan.bystanders - len(beside), "bystander")
+        queued = rig.submit(self.plan.bystanders - len(beside), "bystander")
+        await self.patience.settle(lambda: rig.accepted(queued), "job")
         return rig.faulted + beside
 
     async def job(self) -> None:
