@@ -19,7 +19,7 @@ from poolproof.chaos.accept import Acceptance
 from poolproof.chaos.confirm import Violation, confirm
 from poolproof.chaos.result import Entry, FaultRow, PointEntry, Result, counted, ranges
 from poolproof.chaos.stuck import primary, telling
-from poolproof.chaos.trials import Profile, Trials, slots
+from poolproof.chaos.trials import RUNNING, Profile, Trials, slots
 from poolproof.checkers import Finding, Trial, combine, judge
 from poolproof.faults import FAULTS
 from poolproof.faults.base import MISSING, Fault, inapplicable
@@ -29,6 +29,9 @@ from poolproof.plan import FaultSpec, Plan, Target
 CONFIRM_SHARE = 0.25
 """The part of the whole time that is kept for confirming what was found."""
 
+
+SWEEP_FIRST_SHARE = 0.2
+"""What part of the whole time the sweep may be expected to take and still go before the faults."""
 
 NO_TIME = "no time left"
 SWEEP = "crash-points"
@@ -121,10 +124,30 @@ class Inquiry:
             self._not_tried("the unharmed pool already breaks a promise: mend that first")
             return
         widening = asyncio.create_task(self.trials.slots.widen(_idle_share))
+        try:
+            await self._break_and_sweep(profile)
+        finally:
+            widening.cancel()
+
+    async def _break_and_sweep(self, profile: Profile) -> None:
+        """Try the faults first, which tell more; a sweep that takes little goes before them, with the machine its own.
+
+        Some faults leave trees behind that compute without end until they are judged: a sweep beside them takes twice
+        as long (measured: 17.8 s instead of 7.7).
+        """
+        began = time.monotonic()
+        places, plan = await self._places(profile)
+        guess = len(places) * _duration(profile.reference) / RUNNING
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._break_and_confirm(profile))
-            tasks.create_task(self._sweep(profile))
-        widening.cancel()
+            if guess <= SWEEP_FIRST_SHARE * self.options.seconds:
+                await self._sweep(plan, places, began)
+                tasks.create_task(self._break_and_confirm(profile))
+            else:
+                tasks.create_task(self._break_and_confirm(profile))
+                await asyncio.sleep(0)
+                await self.trials.slots.all_parked()
+                await self._sweep(plan, places, time.monotonic())
+            tasks.create_task(self._confirm_all(self._point_violations()))
 
     def _declared(self, profile: Profile) -> Target:
         """Return the target with what it declares of itself beside what the command line declares."""
@@ -206,18 +229,20 @@ class Inquiry:
         note = ", ".join(words) if verdict == "invalid" else next(iter(words), "")
         self.rows[kind] = FaultRow(fault=kind, does=does, verdict=verdict, trials=trials, note=note)
 
-    async def _sweep(self, profile: Profile) -> None:
-        if self.options.crash_points == "off":
-            return
-        await asyncio.sleep(0)  # the faults are tried first: they tell more
-        await self.trials.slots.all_parked()
-        began = time.monotonic()
+    async def _places(self, profile: Profile) -> tuple[Sequence[crashpoints.Place], Plan]:
+        """Return where a worker can die, and the plan that is played for each; no places where there is no sweep."""
         plan = self.plan(warmup=0, jobs=2, bystanders=self.options.target.workers)
+        if self.options.crash_points == "off":
+            return (), plan
         places: tuple[crashpoints.Place, ...] = ()
         if "processes" in profile.facts and profile.own_paths:
             places = await crashpoints.record(self.trials, plan, profile.own_paths)
         if not places:
             self.rows[SWEEP] = self._no_sweep(profile)
+        return places, plan
+
+    async def _sweep(self, plan: Plan, places: Sequence[crashpoints.Place], began: float) -> None:
+        if not places:
             return
         effects: tuple[crashpoints.Effect, ...] = ("kill",)
         if self.options.crash_points == "all":
@@ -241,10 +266,9 @@ class Inquiry:
         )
 
     async def confirm(self) -> None:
-        """Play the violations of crash points again, as those of faults were, and put them all in order."""
-        if not self.violations:  # an unharmed pool that breaks a promise
+        """Play the violations of an unharmed pool again, as all others were, and put them all in order."""
+        if not self.violations:
             await self._confirm_all(self._fault_violations())
-        await self._confirm_all(self._point_violations())
         self.violations = varied(self.violations)
 
     async def _confirm_all(self, violations: list[Violation]) -> None:
@@ -395,6 +419,11 @@ def _specs(fault: Fault, workers: int) -> list[FaultSpec]:
 
 def _inapplicable(fault: Fault, reason: str) -> FaultRow:
     return FaultRow(fault=fault.kind, does=fault.does, verdict="not applicable", note=reason)
+
+
+def _duration(trial: Trial) -> float:
+    """Return how many seconds a trial took, from its first event to its last."""
+    return (trial.events[-1].t - trial.events[0].t) / 1e9 if trial.events else 0.0
 
 
 def _idle_share() -> float:

@@ -396,6 +396,9 @@ class _Crash(_Trial):
             began, "start"
         ):
             return
+        if (told := rig.over("start")) is not None and told.kind == "fail":
+            self.witness()
+            return
         rig.faulted = rig.submit(self.plan.jobs, "faulted")
         failing = rig.submit(1, "faulted", "fail") if rig.style != "own" else ()
         beside = rig.submit(self.plan.bystanders, "bystander")
