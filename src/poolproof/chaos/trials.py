@@ -1,5 +1,6 @@
 """Every trial of one check: where it runs, what is known of the target by then, and how it is judged."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -15,8 +16,7 @@ from poolproof.history import Event
 from poolproof.host import Host
 from poolproof.plan import Plan, Target
 
-RUNNING: Final = 6
-"""How many trials run at once, most of which wait. A sweep of 174 points, on 2 cores: 7.7 s with 4, 6.4 with 6 or 8."""
+RUNNING: Final = 4
 PARKED: Final = 96
 
 
@@ -52,9 +52,21 @@ class Trials:
         self.played = 0
 
     async def play(
-        self, plan: Plan, *, reference: Trial | None = None, points: dict[str, Any] | None = None
+        self,
+        plan: Plan,
+        *,
+        reference: Trial | None = None,
+        points: dict[str, Any] | None = None,
+        urgent: bool = False,
     ) -> Trial:
-        """Play the plan once and return the trial; `points` is what its workers record, or where they are struck."""
+        """Play the plan once and return the trial.
+
+        Args:
+            plan: what is played.
+            reference: its like, with nothing broken.
+            points: what its workers record, or where they are struck.
+            urgent: whether it goes before what has not begun yet.
+        """
         self.played += 1
         directory = self.directory / f"{self.played:04d}"
         scenario.write_points(directory, points)
@@ -63,15 +75,15 @@ class Trials:
         def clean(events: tuple[Event, ...]) -> bool:
             return not left_behind(plan, events, reference)
 
-        if self.host.threads == 1:
+        async with contextlib.AsyncExitStack() as stack:
+            host = self.host
+            if (
+                host.threads != 1
+            ):  # a process with threads must not be forked: each trial gets an interpreter of its own
+                host = await stack.enter_async_context(host.another())
             events = await scenario.play(
-                self.host, plan, directory, self.slots, style=style, clean=clean
+                host, plan, directory, self.slots, style=style, clean=clean, urgent=urgent
             )
-        else:  # a process with threads must not be forked: each trial gets an interpreter of its own
-            async with self.host.another() as host:
-                events = await scenario.play(
-                    host, plan, directory, self.slots, style=style, clean=clean
-                )
         return Trial(plan, events, reference)
 
     async def profiled(self, plan: Plan) -> Profile:
