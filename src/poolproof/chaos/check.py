@@ -30,6 +30,9 @@ CONFIRM_SHARE = 0.25
 """The part of the whole time that is kept for confirming what was found."""
 
 
+ENDING_SHARE = 0.03
+"""The part that is kept for ending what still runs: trees, and what they hold. The import of the target counts, too."""
+
 SWEEP_FIRST_SHARE = 0.1
 """What part of the whole time the sweep may be expected to take and still go before the faults."""
 
@@ -79,7 +82,8 @@ async def check(options: Options, progress: Progress) -> Result:
     """
     began = time.monotonic()
     async with Host(options.target, run=options.run, directory=options.private) as host:
-        whole = slots(options.seconds, reserve=options.seconds * CONFIRM_SHARE)
+        left = options.seconds * (1 - ENDING_SHARE) - (time.monotonic() - began)
+        whole = slots(left, reserve=options.seconds * CONFIRM_SHARE)
         trials = Trials(host, options.directory / "trials", whole)
         inquiry = Inquiry(options, trials, progress)
         await inquiry.run()
