@@ -1,79 +1,59 @@
-"""An asyncio loop in virtual time.
+"""Simulation: an asyncio loop in virtual time, whose order of task steps a seed decides.
 
-Nothing waits, the clock jumps to the next timer, in whole nanoseconds.
+Nothing waits, the clock jumps to the next timer, in whole nanoseconds. See docs/simulation.md.
 """
 
 import asyncio
-import selectors
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from poolproof.errors import PoolproofError
+from poolproof.simulation.loop import SimulationLoop
+from poolproof.simulation.refusal import RealWorldError
+from poolproof.simulation.schedule import POLICIES, Deviation, Schedule, from_json, to_json
+from poolproof.simulation.stall import (
+    DeadlockError,
+    LivelockError,
+    Pending,
+    SimulationStalledError,
+    TimeLimitError,
+)
+
+__all__ = [
+    "POLICIES",
+    "DeadlockError",
+    "Deviation",
+    "LivelockError",
+    "Pending",
+    "Played",
+    "RealWorldError",
+    "Schedule",
+    "SimulationLoop",
+    "SimulationStalledError",
+    "TimeLimitError",
+    "advance",
+    "current",
+    "from_json",
+    "play",
+    "run",
+    "to_json",
+]
 
 T = TypeVar("T")
 
-if TYPE_CHECKING:
-    from typing_extensions import override
-else:
 
-    def override(method: T) -> T:
-        """Stand in for `typing.override`, which Python 3.11 does not have yet."""
-        return method
+def current() -> SimulationLoop:
+    """Return the running simulation.
 
-
-_NS = 1_000_000_000
-
-
-class SimulationStalledError(PoolproofError):
-    """Nothing is ready and no timer is set: in virtual time this wait would never end."""
-
-
-class _JumpingSelector(selectors.PollSelector):
-    """A selector that never sleeps.
-
-    Where the stock loop would wait, `jump` moves the clock instead.
+    Raises:
+        RuntimeError: the running loop is a real one, or none runs.
     """
-
-    jump: Callable[[float | None], None]
-
-    @override
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and (timeout is None or timeout > 0):
-            self.jump(timeout)
-        return ready
-
-
-class SimulationLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock moves only when everything waits, straight to the next timer.
-
-    Real files, sockets, threads and processes do not belong on it: a wait for them stalls, and that
-    is an error.
-
-    Example:
-        >>> run(asyncio.sleep(3600))  # returns at once
-    """
-
-    def __init__(self, *, start_ns: int = 0) -> None:
-        selector = _JumpingSelector()
-        selector.jump = self._jump
-        self.now_ns = start_ns
-        super().__init__(selector)
-        self._clock_resolution = 1 / _NS
-
-    @override
-    def time(self) -> float:
-        """Return the virtual time in seconds."""
-        return self.now_ns / _NS
-
-    def _jump(self, timeout: float | None) -> None:
-        if timeout is None:
-            raise SimulationStalledError(
-                "expected something ready or a timer, got neither: every task waits for something "
-                "that nobody in the simulation will do; look at asyncio.all_tasks()"
-            )
-        scheduled: list[asyncio.TimerHandle] = vars(self)["_scheduled"]
-        self.now_ns = max(self.now_ns, round(scheduled[0].when() * _NS))
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, SimulationLoop):
+        raise RuntimeError(  # noqa: TRY004 - as get_running_loop
+            "expected a loop in virtual time, got a real one; see simulation.run"
+        )
+    return loop
 
 
 async def advance(seconds: float) -> None:
@@ -82,16 +62,77 @@ async def advance(seconds: float) -> None:
     Raises:
         RuntimeError: the running loop is not in virtual time.
     """
-    if not isinstance(asyncio.get_running_loop(), SimulationLoop):
-        raise RuntimeError("expected a loop in virtual time, got a real one; see simulation.run")  # noqa: TRY004
+    current()
     await asyncio.sleep(seconds)
 
 
-def run(main: Coroutine[Any, Any, T], *, start_ns: int = 0) -> T:
+def run(main: Coroutine[Any, Any, T], *, start_ns: int = 0, schedule: Schedule | None = None) -> T:
     """Run `main` to its end in virtual time, starting at `start_ns` nanoseconds.
 
     Raises:
-        SimulationStalledError: everything waits, and no timer is set.
+        SimulationStalledError: it would never end: everything waits, or time does not move.
     """
-    with asyncio.Runner(loop_factory=lambda: SimulationLoop(start_ns=start_ns)) as runner:
+    return _run(main, SimulationLoop(start_ns=start_ns, schedule=schedule))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played(Generic[T]):
+    """What became of one run.
+
+    Attributes:
+        value: what `main` returned; None if it raised.
+        error: what it raised; None if it returned.
+        schedule: its order of steps.
+        deviations: where that order left first-in-first-out: (step, pick).
+        trace: the hash of all steps and moves of time.
+        steps: how many task steps there were.
+        now_ns: the virtual time at the end.
+    """
+
+    value: T | None
+    error: Exception | None
+    schedule: Schedule
+    deviations: tuple[Deviation, ...]
+    trace: str
+    steps: int
+    now_ns: int
+
+    @property
+    def lifted(self) -> Schedule:
+        """The same order as sparse deviations, which can be edited and shrunk; a seed cannot."""
+        return Schedule(seed=self.schedule.seed, deviations=self.deviations)
+
+
+def play(main: Coroutine[Any, Any, T], schedule: Schedule | None = None) -> Played[T]:
+    """Run `main` to its end or its error, and return what became of it.
+
+    Example:
+        >>> async def main() -> str:
+        ...     return await asyncio.sleep(1, "done")
+        >>> played = play(main(), Schedule(policy="random", seed=7))
+        >>> played.value, played.error, played.now_ns
+        ('done', None, 1000000000)
+        >>> play(main(), played.lifted).trace == played.trace
+        True
+    """
+    loop = SimulationLoop(schedule=schedule)
+    value: T | None = None
+    error: Exception | None = None
+    try:
+        value = _run(main, loop)
+    except Exception as raised:  # noqa: BLE001 - handed on as data
+        error = raised
+    return Played(
+        value=value,
+        error=error,
+        schedule=loop.schedule,
+        deviations=loop.deviations,
+        trace=loop.trace.digest(),
+        steps=loop.trace.steps,
+        now_ns=loop.now_ns,
+    )
+
+
+def _run(main: Coroutine[Any, Any, T], loop: SimulationLoop) -> T:
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(main)
