@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from poolproof.simulation.loop import SimulationLoop
+from poolproof.simulation.network import Link, Network
 from poolproof.simulation.refusal import RealWorldError
 from poolproof.simulation.schedule import POLICIES, Deviation, Schedule, from_json, to_json
 from poolproof.simulation.stall import (
@@ -23,7 +24,9 @@ __all__ = [
     "POLICIES",
     "DeadlockError",
     "Deviation",
+    "Link",
     "LivelockError",
+    "Network",
     "Pending",
     "Played",
     "RealWorldError",

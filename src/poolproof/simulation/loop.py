@@ -17,6 +17,8 @@ from contextvars import Context
 from types import BuiltinFunctionType
 from typing import Any, Final, TypeVarTuple, cast
 
+from poolproof.simulation.endpoints import Endpoints
+from poolproof.simulation.network import Network
 from poolproof.simulation.order import Order, Step
 from poolproof.simulation.randomness import Streams
 from poolproof.simulation.refusal import RefusesTheRealWorld, refuse
@@ -67,7 +69,7 @@ def _type_of_step() -> type:
 _STEP: Final = _type_of_step()
 
 
-class SimulationLoop(RefusesTheRealWorld, asyncio.BaseEventLoop):
+class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
     """An event loop whose clock moves only when everything waits, straight to the next timer.
 
     Callbacks of `call_soon` keep their order; the order of task steps is the schedule's. Cyclic
@@ -78,6 +80,7 @@ class SimulationLoop(RefusesTheRealWorld, asyncio.BaseEventLoop):
         schedule: the order of steps, and the seed.
         streams: the randomness of this run; `streams.user` is for the code under test.
         trace: what has happened, as a hash.
+        network: the hosts in it, and what lies between them.
 
     Example:
         >>> loop = SimulationLoop()
@@ -116,6 +119,7 @@ class SimulationLoop(RefusesTheRealWorld, asyncio.BaseEventLoop):
         self._strangers: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = (
             weakref.WeakKeyDictionary()
         )
+        self.network = Network(self, self.streams.network)
         self._limit_ns = start_ns + round(time_limit * _NS)
         self._step_limit = step_limit
         self._ready: deque[Step | Call] = deque()
@@ -170,6 +174,12 @@ class SimulationLoop(RefusesTheRealWorld, asyncio.BaseEventLoop):
     ) -> Call:
         """Queue a callback for the virtual time `when`, in seconds; the past means now."""
         return self._call_at(round(when * _NS), callback, args, context)
+
+    def call_after_ns(
+        self, delay_ns: int, callback: Callable[[], object], context: Context | None = None
+    ) -> Call:
+        """Queue a callback for `delay_ns` virtual nanoseconds from now."""
+        return self._call_at(self.now_ns + delay_ns, callback, (), context)
 
     def _call_at(
         self,
