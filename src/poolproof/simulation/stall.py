@@ -1,6 +1,7 @@
 """Runs that lead nowhere: the errors, and where every pending task stands."""
 
 import asyncio
+import gc
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,15 +82,29 @@ def _short(file: str) -> str:
     return f"asyncio{file.removeprefix(_ASYNCIO)}" if file.startswith(_ASYNCIO) else file
 
 
+_WAITERS: Final[tuple[type[Any], ...]] = (
+    types.CoroutineType,
+    types.GeneratorType,
+    types.AsyncGeneratorType,
+)
+
+
 def _sites(awaited: object) -> Iterator[tuple[str, int, str]]:
     """Follow the chain of awaits inwards, by the attributes of coroutines, generators, async generators."""
     for _ in range(_DEEP):
+        awaited = _wrapped(awaited)
         frame = _first(awaited, "cr_frame", "gi_frame", "ag_frame")
         if not isinstance(frame, types.FrameType):
             return
         code = frame.f_code
         yield code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname
         awaited = _first(awaited, "cr_await", "gi_yieldfrom", "ag_await")
+
+
+def _wrapped(awaitable: object) -> object:
+    """Return what a step of an async generator, or a wrapped coroutine, stands for; neither has an attribute for it."""
+    candidates = [awaitable, *gc.get_referents(awaitable)]
+    return next((one for one in candidates if type(one) in _WAITERS), None)
 
 
 def _first(thing: object, *names: str) -> object:
