@@ -4,6 +4,7 @@ It is loaded into every suite of whoever installs poolproof: at import, it needs
 standard library, nothing else.
 """
 
+import argparse
 from typing import Final
 
 import pytest
@@ -25,8 +26,15 @@ _foreign_layer = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer `--layer`."""
-    parser.getgroup("poolproof").addoption(
+    """Offer `--layer`, and to record a run."""
+    group = parser.getgroup("poolproof")
+    group.addoption(
+        "--poolproof-record",
+        metavar="FILE",
+        help="write each test's outcome, durations, worker, leaks and waits to FILE, a JSON line a test",
+    )
+    group.addoption("--poolproof-order", metavar="FILE", help=argparse.SUPPRESS)
+    group.addoption(
         "--layer",
         dest="poolproof_layer",
         choices=(*LAYERS, "all"),
@@ -36,11 +44,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers; a suite that has a marker `layer` of its own keeps its meaning."""
+    """Register the markers, and what was asked for.
+
+    A suite that has a marker `layer` of its own keeps its meaning.
+    """
     registered: list[str] = config.getini("markers")
     config.stash[_foreign_layer] = any(line.startswith(("layer:", "layer(")) for line in registered)
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    _register_the_run(config)
+
+
+def _register_the_run(config: pytest.Config) -> None:
+    """Register what records and orders this run, if anything is to; imported late, because most runs need neither."""
+    if path := config.getoption("poolproof_record"):
+        from poolproof.isolation.runs import recorder  # noqa: PLC0415
+
+        recorder.register(config, path)
+    if path := config.getoption("poolproof_order"):
+        from poolproof.isolation.runs import ordering  # noqa: PLC0415
+
+        ordering.register(config, path)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
