@@ -29,6 +29,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer `--layer`, and to record a run."""
     group = parser.getgroup("poolproof")
     group.addoption(
+        "--poolproof",
+        dest="poolproof_mode",
+        choices=("report", "fail", "off"),
+        help="what a leak does: it is reported (the default), it fails its test's end, or nobody looks",
+    )
+    parser.addini("poolproof", "the same as --poolproof, which stands over it", default="report")
+    parser.addini(
+        "poolproof_policy", "lines `kind: fail|restore|warn|ignore`", type="linelist", default=[]
+    )
+    parser.addini("poolproof_pins", "the TOML file of known leaks", default="poolproof-pins.toml")
+    group.addoption(
         "--poolproof-record",
         metavar="FILE",
         help="write each test's outcome, durations, worker, leaks and waits to FILE, a JSON line a test",
@@ -53,6 +64,14 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     _register_the_run(config)
+    _start_the_guard(config)
+
+
+def _start_the_guard(config: pytest.Config) -> None:
+    if config.getoption("poolproof_mode") != "off":
+        from poolproof.isolation import guarding  # noqa: PLC0415 (so that `off` costs nothing)
+
+        guarding.start(config)
 
 
 def _register_the_run(config: pytest.Config) -> None:
