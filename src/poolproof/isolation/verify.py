@@ -55,6 +55,15 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return Order(seed=self.seed, apart=apart)
 
 
+def step_of(order: Order, workers: int) -> Step:
+    """Return the step of a run that was played in this order."""
+    modes: dict[str, Mode] = {"test": "alone", "batch": "batch"}
+    mode = modes.get(order.apart) or ("parallel" if workers else "serial")
+    return Step(
+        mode="shuffled" if order.seed is not None else mode, seed=order.seed, workers=workers
+    )
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One run that was made."""
 
@@ -217,7 +226,7 @@ def _failing(story: _Story) -> Iterator[Finding]:
     for name in story.tried:
         asked = story.asked(name)
         if all(test.bad for _, test in asked):
-            evidence = f"{_in_runs(len(asked), len(asked))}: {asked[0][1].message}"
+            evidence = f"{_in_runs(len(asked), len(asked))}: {_first_line(asked[0][1].message)}"
             yield Finding(kind="fails", test=name, evidence=evidence, advice=f"pytest '{name}'")
 
 
@@ -228,8 +237,12 @@ def _mixed(story: _Story) -> Iterator[Finding]:
         reruns = sum(test.reruns for _, test in asked)
         if (bad and len(bad) < len(asked)) or (reruns and not bad):
             kind, advice = _kind(name, asked)
-            why = bad[0][1].message if bad else f"a plugin ran it again {reruns} times"
+            why = _first_line(bad[0][1].message) if bad else f"a plugin ran it again {reruns} times"
             yield Finding(kind=kind, test=name, evidence=f"{_where(asked)}: {why}", advice=advice)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 def _kind(name: str, asked: Sequence[tuple[Run, Test]]) -> tuple[str, str]:

@@ -47,7 +47,7 @@ class Suite:
     ) -> None:
         self._arguments = list(arguments)
         self._lease = lease
-        self._out = out
+        self.out = out
         self._stall_seconds = stall_seconds
         self._runs = 0
 
@@ -73,7 +73,7 @@ class Suite:
         """
         place = self._prepare(order)
         command = [sys.executable, "-m", "pytest", "-p", "poolproof", *self._arguments]
-        command += self._forced(place, workers, order.seed, guard)
+        command += self._forced(place, workers, guard)
         began = time.monotonic()
         code = await self._play(command, place, heard)
         return _read(place, code, time.monotonic() - began)
@@ -81,12 +81,12 @@ class Suite:
     def _prepare(self, order: Order) -> Path:
         """Make the directory of the next run, with its order in it."""
         self._runs += 1
-        place = self._out / f"{self._runs:03}"
+        place = self.out / f"{self._runs:03}"
         place.mkdir(parents=True)
         order.save(place / "order.json")
         return place
 
-    def _forced(self, place: Path, workers: int, seed: int | None, guard: str) -> list[str]:
+    def _forced(self, place: Path, workers: int, guard: str) -> list[str]:
         """Return the options that make a run comparable with another one; they come last, so they win."""
         private = Path(self._lease.directory, place.name)
         forced = [
@@ -100,9 +100,6 @@ class Suite:
             forced.append(f"--poolproof={guard}")
         if has_xdist():
             forced += ["-n", str(workers)] if workers else ["-n0", "--dist=no"]
-        if importlib.util.find_spec("pytest_randomly"):
-            forced += ["-p", "randomly", "--randomly-dont-reorganize"]
-            forced.append(f"--randomly-seed={seed or 0}")
         return forced
 
     async def _play(

@@ -5,7 +5,6 @@ any module. It is taken once a run, before the one test that is watched. Standar
 """
 
 import asyncio
-import builtins
 import json
 import locale
 import logging
@@ -19,17 +18,20 @@ import threading
 import types
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
 MOST_VALUE: Final = 160
 MOST_FILES: Final = 5_000
-MOST_ITEMS: Final = 1_000
 DEPTH: Final = 3
+MOST_ITEMS: Final = (0, 10, 50, 1_000)
+"""How many things in a container are looked at, by how many levels are left."""
 
 State = dict[str, str]
 """What there is, as "slug name", and how it is."""
@@ -38,8 +40,9 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 _NOT_THE_TESTS: Final = ("PYTEST_", "POOLPROOF_", "COV_")
 _NOT_THE_SUITES: Final = (".", "__pycache__", "node_modules", "venv", "site-packages")
 _GONE: Final = object()
+_CACHED: Final = type(lru_cache(len))
 _PLAIN: Final = (str, bytes, int, float, complex, bool, type(None))
-_CODE: Final = (types.FunctionType, types.BuiltinFunctionType, type)
+_CODE: Final = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
 
 
 class Watch:
@@ -54,7 +57,7 @@ class Watch:
         self._before = dict(_code())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Note the state if this is the test."""
         if item.nodeid == self._test:
             found = state(item.config.rootpath) | dict(_replaced(self._before))
@@ -100,7 +103,11 @@ def _interpreter() -> Iterator[tuple[str, str]]:
     for name in sorted(sys.modules):
         yield f"module {name}", str(getattr(sys.modules[name], "__file__", "built in"))
     for number in signal.valid_signals():
-        yield f"signal {signal.strsignal(number) or number}", _named(signal.getsignal(number))
+        yield f"signal {signal.strsignal(number) or number}", _handler(signal.getsignal(number))
+
+
+def _handler(handler: object) -> str:
+    return handler.name if isinstance(handler, signal.Handlers) else _named(handler)
 
 
 def _cwd() -> str:
@@ -118,7 +125,7 @@ def _umask() -> int:
 
 def _named(thing: object) -> str:
     """Return a name for code, and the type's name for anything else."""
-    owner = thing if hasattr(thing, "__qualname__") else type(thing)
+    owner = thing if issubclass(type(thing), _CODE) else type(thing)
     return f"{getattr(owner, '__module__', '')}.{getattr(owner, '__qualname__', '')}"
 
 
@@ -172,7 +179,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def _first_party(root: Path) -> Iterator[types.ModuleType]:
-    for module in list(sys.modules.values()):
+    for _, module in _modules():
         file = getattr(module, "__file__", None)
         ours = isinstance(file, str) and Path(file).is_relative_to(root)
         if ours and not {"site-packages", "dist-packages"} & set(Path(str(file)).parts):
@@ -182,10 +189,10 @@ def _first_party(root: Path) -> Iterator[types.ModuleType]:
 def _globals(root: Path) -> Iterator[tuple[str, str]]:
     for module in _first_party(root):
         for name, value in list(vars(module).items()):
-            if name.startswith("__") or isinstance(value, types.ModuleType):
+            if name.startswith("__") or issubclass(type(value), types.ModuleType):
                 continue
             yield f"global {module.__name__}.{name}", _described(value, DEPTH)
-            if isinstance(value, type) and value.__module__ == module.__name__:
+            if issubclass(type(value), type) and value.__module__ == module.__name__:
                 yield from _attributes(value)
 
 
@@ -197,46 +204,58 @@ def _attributes(owner: type) -> Iterator[tuple[str, str]]:
 
 
 def _described(value: Any, depth: int) -> str:
-    """Return a value in words, without running any foreign code for it."""
-    if type(value) in _PLAIN:
+    """Return a value in words, without running foreign code for it: a proxy would look its object up, or raise."""
+    kind = cast("type[object]", type(value))
+    if kind in _PLAIN:
         return repr(value)
-    if depth == 0 or isinstance(value, _CODE):
+    if depth == 0 or issubclass(kind, _CODE):
         return _named(value)
-    if type(value) in (dict, list, tuple, set, frozenset):
-        return _contents(value, depth)
-    if (statistics := getattr(type(value), "cache_info", None)) is not None:
-        return f"{_named(value)} {statistics(value)}"
-    fields: object = getattr(value, "__dict__", None)
-    return f"{_named(value)} {_contents(fields, depth)}" if type(fields) is dict else _named(value)
+    if kind is _CACHED:
+        return f"{_named(value)} {value.cache_info()}"
+    if kind in (list, tuple, set, frozenset):
+        parts = [_described(thing, depth - 1) for thing in islice(list(value), MOST_ITEMS[depth])]
+        return _contents(
+            kind.__name__, len(value), sorted(parts) if "set" in kind.__name__ else parts
+        )
+    return _with_fields(value, depth)
 
 
-def _contents(value: Any, depth: int) -> str:
-    things = list(value.items() if isinstance(value, Mapping) else value)
-    parts = [
-        f"{_described(thing[0], depth - 1)}: {_described(thing[1], depth - 1)}"
-        if isinstance(value, Mapping)
-        else _described(thing, depth - 1)
-        for thing in things[:MOST_ITEMS]
-    ]
-    if isinstance(value, set | frozenset):
-        parts.sort()
-    return f"{type(value).__name__} of {len(things)}: {', '.join(parts)}"
+def _with_fields(value: Any, depth: int) -> str:
+    """Return a mapping or an object with what is in it."""
+    try:
+        found: Any = value if type(value) in (dict,) else object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return _named(value)
+    fields = cast("dict[object, object]", found)
+    pairs = islice(list(fields.items()), MOST_ITEMS[depth])
+    parts = [f"{_described(key, depth - 1)}: {_described(of, depth - 1)}" for key, of in pairs]
+    return _contents(_named(value), len(fields), parts)
+
+
+def _contents(kind: str, number: int, parts: list[str]) -> str:
+    return f"{kind} ({number}) {', '.join(parts)}"
+
+
+def _modules() -> Iterator[tuple[str, types.ModuleType]]:
+    loaded: list[tuple[str, object]] = list(sys.modules.items())  # whatever was put there
+    for name, module in loaded:
+        if issubclass(type(module), types.ModuleType):
+            yield name, cast("types.ModuleType", module)
 
 
 def _code() -> Iterator[tuple[str, int]]:
     """Yield what the functions and classes of every module are, by their identity."""
-    modules = [*sys.modules.items(), ("builtins", builtins)]
-    for name, module in modules:
-        if isinstance(module, types.ModuleType):
-            for attribute, value in list(vars(module).items()):
-                if isinstance(value, _CODE):
-                    yield f"function {name}.{attribute}", id(value)
+    for name, module in _modules():
+        for attribute, value in list(vars(module).items()):
+            if issubclass(type(value), _CODE):
+                yield f"function {name}.{attribute}", id(value)
 
 
 def _replaced(before: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    modules = dict(_modules())
     for name, number in before.items():
         module, _, attribute = name.partition(" ")[2].rpartition(".")
-        if isinstance(found := sys.modules.get(module), types.ModuleType):
-            now = vars(found).get(attribute, _GONE)
+        if module in modules:
+            now = vars(modules[module]).get(attribute, _GONE)
             if id(now) != number:
                 yield name, "deleted" if now is _GONE else f"replaced by {_named(now)}"

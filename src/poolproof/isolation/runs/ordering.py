@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
@@ -49,15 +49,18 @@ class Order:
 def load(path: str) -> Order:
     """Read an order; raise UsageError if there is none in that file."""
     try:
-        found = json.loads(Path(path).read_bytes())
-        return Order(**{**found, "tests": None if found["tests"] is None else (*found["tests"],)})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        found: dict[str, Any] = json.loads(Path(path).read_bytes())
+        tests: list[str] | None = found.pop("tests")
+        return Order(tests=None if tests is None else tuple(tests), **found)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise pytest.UsageError(f"expected an order in {path}, got {error!r}") from error
 
 
 def register(config: pytest.Config, path: str) -> None:
     """Play the session of `config` in the order that `path` holds."""
     order = load(path)
+    if hasattr(config.option, "randomly_reorganize"):  # pytest-randomly: one order is enough
+        config.option.randomly_reorganize = False
     config.pluginmanager.register(_Ordering(order), "poolproof-ordering")
     if order.watch:
         config.pluginmanager.register(Watch(order.watch, order.state), "poolproof-watch")
