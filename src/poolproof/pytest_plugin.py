@@ -39,6 +39,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "poolproof_policy", "lines `kind: fail|restore|warn|ignore`", type="linelist", default=[]
     )
     parser.addini("poolproof_pins", "the TOML file of known leaks", default="poolproof-pins.toml")
+    parser.addini(
+        "poolproof_parallel",
+        "off, file or worker: whether the tests of a directory, or of a file, may run beside each other",
+        default="worker",
+    )
+    parser.addini("poolproof_lock_timeout", "seconds that a test waits for a lock", default="600")
+    parser.addini(
+        "poolproof_redirect",
+        "words of HOME, TMPDIR, XDG: sent to private directories in tests that take a sandbox",
+        type="args",
+        default=[],
+    )
     group.addoption(
         "--poolproof-record",
         metavar="FILE",
@@ -65,6 +77,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     _register_the_run(config)
     _start_the_guard(config)
+    _offer_sandboxes(config)
+
+
+def _offer_sandboxes(config: pytest.Config) -> None:
+    from poolproof.isolation import costs, exclusion, fixtures  # noqa: PLC0415 (late, as the others)
+
+    exclusion.register(config)
+    config.pluginmanager.register(fixtures, "poolproof-fixtures")
+    config.pluginmanager.register(costs.CostSummary(), "poolproof-costs")
 
 
 def _start_the_guard(config: pytest.Config) -> None:
