@@ -55,6 +55,12 @@ class ErrorContext:
     session: str | None = None
     cause: BaseException | None = None
 
+    def data(self) -> dict[str, Any]:
+        """Return it as plain data, as the event `pool.error` carries it; the cause by type and text."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "cause"}
+        cause = self.cause
+        return {**fields, "cause": None if cause is None else f"{type(cause).__name__}: {cause}"}
+
 
 class PoolError(PoolproofError):
     """A job, a worker or a pool failed.
@@ -63,7 +69,7 @@ class PoolError(PoolproofError):
         category: the row of the table of categories; a class has one, an instance may have another.
         may_have_happened: whether the job may have been done, wholly or in part.
         counts_as_failure: whether a circuit breaker counts it; not what was refused unattempted.
-        hopeless: trying again cannot help, or would break a promise: it is never retried.
+        hopeless: trying again at once cannot help, or would break a promise: the pool never does.
         context: where it happened, once the pool has said so.
     """
 
@@ -154,18 +160,24 @@ class CheckoutTimeoutError(DeadlineExceededError):
     may_have_happened = False
 
 
-class PoolExhaustedError(PoolError):
+class ResourceError(PoolError):
+    """The machine refused something that was needed: memory, a descriptor, a process."""
+
+    category = CATEGORIES["resource"]
+
+
+class PoolExhaustedError(ResourceError):
     """Every worker is busy and the line is full: the job was shed, and never sent."""
 
-    category = CATEGORIES["resource"]
     counts_as_failure = False
+    hopeless = True
 
 
-class CircuitOpenError(PoolError):
+class CircuitOpenError(ResourceError):
     """The circuit breaker refused the job; it was never sent."""
 
-    category = CATEGORIES["resource"]
     counts_as_failure = False
+    hopeless = True
 
 
 class HealthCheckFailedError(PoolError):

@@ -36,6 +36,7 @@ SURFACE: Final = {
         "PoolproofError",
         "QuarantinedError",
         "RemoteError",
+        "ResourceError",
         "SessionLostError",
         "StartFailedError",
         "TargetError",

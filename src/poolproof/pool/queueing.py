@@ -77,7 +77,8 @@ class Line(Generic[J]):
         """
         assert job.number not in self._jobs
         victim = None
-        self._part(now_ns)
+        if self._deadlines and self._deadlines[0][0] <= now_ns:
+            self._part(now_ns)
         if len(self._jobs) >= self.limit:
             self.shed += 1
             if self.order == "fifo" or not self._jobs:
@@ -89,10 +90,28 @@ class Line(Generic[J]):
             self._watch(job)
         return victim
 
+    def give_back(self, job: J) -> None:
+        """Let a job that was taken, but not begun, be the next again; it is never shed for the limit.
+
+        The line may so be longer than its limit, by what was taken before.
+        """
+        assert job.number not in self._jobs
+        self._jobs[job.number] = job
+        self._jobs.move_to_end(job.number, last=self.order == "lifo")
+        if job.deadline_ns:
+            self._watch(job)
+
     def take(self, now_ns: int) -> J | None:
         """Take out who is served next, never one whose deadline has passed; None if nobody waits."""
-        self._part(now_ns)
-        return self._jobs.popitem(last=self.order == "lifo")[1] if self._jobs else None
+        deadlines = self._deadlines
+        if deadlines and deadlines[0][0] <= now_ns:
+            self._part(now_ns)
+        if not self._jobs:
+            return None
+        number, job = self._jobs.popitem(last=self.order == "lifo")
+        if deadlines and deadlines[0][1] == number:
+            heapq.heappop(deadlines)
+        return job
 
     def leave(self, job: J) -> bool:
         """Take out a job that waits no longer, as it was cancelled; return whether it was here."""
@@ -125,5 +144,4 @@ class Line(Generic[J]):
     def _watch(self, job: J) -> None:
         heapq.heappush(self._deadlines, (job.deadline_ns, job.number))
         if len(self._deadlines) > 2 * len(self._jobs) + _SLACK:
-            self._deadlines = list({entry for entry in self._deadlines if self._waits(*entry)})
-            heapq.heapify(self._deadlines)
+            self._deadlines = sorted({entry for entry in self._deadlines if self._waits(*entry)})
