@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,9 +74,17 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
+# The compact form, for hot paths: this mark, then frames, each a length of four bytes and a msgpack
+# list. The first is the header, every other one a list of tuples (t, kind, op, number, data, error,
+# message), cut after the last that is said; kind and op are indices into the header's lists.
+COMPACT: Final = b"poolproof-compact-1\n"
+Packed = tuple[Any, ...]
+
 _BEGINNING: Final = b'{"t":'
+_LENGTH_BYTES: Final = 4
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
+_packer = msgspec.msgpack.Encoder()
 
 
 def encode(event: Event) -> bytes:
@@ -102,7 +110,51 @@ def now(kind: str, **fields: Any) -> Event:
     return Event(t=time.monotonic_ns(), kind=kind, pid=os.getpid(), **fields)
 
 
+def compact_header(kinds: Sequence[str], ops: Sequence[str]) -> bytes:
+    """Return what a compact history of this process begins with."""
+    return COMPACT + compact_frame([(os.getpid(), list(kinds), list(ops))])
+
+
+def compact_frame(events: Sequence[Packed]) -> bytes:
+    """Return one frame of a compact history: as many events as happened together."""
+    body = _packer.encode(events)
+    return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+
+
+def _unpacked(content: bytes) -> Iterator[Event]:
+    frames = _frames(content, len(COMPACT))
+    pid, kinds, ops = next(frames, [(0, [], [])])[0]
+    for frame in frames:
+        for t, kind, op, number, *rest in frame:
+            data, error, message, *_ = (*rest, None, None, None)
+            yield Event(
+                t=t,
+                kind=kinds[kind],
+                pid=pid,
+                op=ops[op],
+                job=number,
+                error=error,
+                message=message,
+                data={"worker": data} if isinstance(data, int) else data or {},
+            )
+
+
+def _frames(content: bytes, at: int) -> Iterator[list[Any]]:
+    """Yield whole frames; what a crash cut off at the end is passed over."""
+    while (begin := at + _LENGTH_BYTES) <= len(content):
+        at = begin + int.from_bytes(content[begin - _LENGTH_BYTES : begin], "big")
+        if at <= len(content):
+            yield msgspec.msgpack.decode(content[begin:at])
+
+
 def read(path: Path) -> Iterator[Event]:
-    """Yield the events of a saved history in the order of their time; lines that are no events are passed over."""
-    events = (decode_line(line) for line in path.read_bytes().splitlines())
+    """Yield the events of a saved history, compact or not, in the order of their time.
+
+    Lines that are no events are passed over, and so is what a crash has cut off.
+    """
+    content = path.read_bytes()
+    if content.startswith(COMPACT):
+        yield from sorted(_unpacked(content), key=lambda event: event.t)
+        return
+    events = (decode_line(line) for line in content.splitlines())
     yield from sorted((event for event in events if event is not None), key=lambda event: event.t)
