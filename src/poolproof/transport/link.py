@@ -18,11 +18,11 @@ class Link(WorkerLink):
         dropped: how many frames or replies were thrown away: nobody waited for them.
     """
 
-    def __init__(self, number: int, epoch: int, events: WorkerEvents) -> None:
+    def __init__(self, number: int, epoch: int) -> None:
         self.number, self.epoch = number, epoch
         self.pid: int | None = None
         self.dropped = 0
-        self._events = events
+        self._events: WorkerEvents = _Nobody()
         self._loop = asyncio.get_running_loop()
         self._shares: dict[int, int] = {}  # by id: its share of the bytes of its frame
         self._bytes = 0
@@ -41,6 +41,10 @@ class Link(WorkerLink):
     def ended(self) -> bool:
         """Whether its end has been told."""
         return self._end.done()
+
+    def adopt(self, events: WorkerEvents) -> None:
+        """Tell `events` what happens from here on; the last step of a start, so that none comes before."""
+        self._events = events
 
     def when_ended(self, tell: Callable[[Self], object]) -> None:
         """Have `tell` called with this link, in a later turn than the one in which its pool is told."""
@@ -141,3 +145,21 @@ class Link(WorkerLink):
                 pong.set_result(f"its end: {detail}")
         self._end.set_result(end)
         self._events.ended(self, end)
+
+
+def farewell(problem: str | None) -> str:
+    """Return the detail of an end as asked, with what went wrong in the worker's own `terminate`."""
+    return "left as asked" if problem is None else f"left as asked, but in its terminate {problem}"
+
+
+class _Nobody(WorkerEvents):
+    """Hears of a worker that no pool has yet."""
+
+    def replied(self, link: WorkerLink, replies: Sequence[Reply]) -> None:
+        """Drop them."""
+
+    def ended(self, link: WorkerLink, end: End) -> None:
+        """Leave it to who waits for the start."""
+
+    def noted(self, link: WorkerLink, what: str, detail: str) -> None:
+        """Drop it."""

@@ -8,17 +8,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-from poolproof.errors import (
-    InitTimeoutError,
-    NotCarriedError,
-    StartFailedError,
-    UsageError,
-)
+from poolproof.errors import NotCarriedError
 from poolproof.transport import actor as acting
-from poolproof.transport import describe, protocol
+from poolproof.transport import protocol
 from poolproof.transport.actor import Actor
 from poolproof.transport.base import (
-    Command,
     Layer,
     Reply,
     Request,
@@ -26,8 +20,9 @@ from poolproof.transport.base import (
     WorkerEvents,
     WorkerSpec,
 )
-from poolproof.transport.link import Link
+from poolproof.transport.link import Link, farewell
 from poolproof.transport.mailbox import Mailbox
+from poolproof.transport.starting import start
 
 CLOSE_SECONDS: Final = 1.0
 
@@ -48,9 +43,10 @@ class MockTransport:
     ) -> "MockLink":
         """Make an actor here; see `Transport.spawn`."""
         made = await start(spec)
-        link = MockLink(made, spec, number, epoch, events)
+        link = MockLink(made, spec, number, epoch)
         self._links.add(link)
         link.when_ended(self._links.discard)
+        link.adopt(events)
         return link
 
     async def close(self) -> None:
@@ -58,55 +54,11 @@ class MockTransport:
         await asyncio.gather(*(link.terminate(CLOSE_SECONDS) for link in list(self._links)))
 
 
-async def start(spec: WorkerSpec) -> Actor:
-    """Make the actor of a spec on this loop, and run its `init`.
-
-    Raises:
-        StartFailedError: its constructor or `init` raised.
-        InitTimeoutError: `init` was not done in time.
-        UsageError: the spec is none, or needs a process.
-    """
-    acting.check(spec)
-    if isinstance(spec.target, Command):
-        raise UsageError(
-            f"expected a class or a function on a layer without processes, got the command"
-            f" {spec.name}; use the layer full"
-        )
-    limit = asyncio.timeout(spec.init_seconds)
-    try:
-        async with limit:
-            made = acting.make(spec)
-            if made.init is not None:
-                await acting.awaited(made.init)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the author's code
-        if limit.expired():
-            raise init_timeout(spec) from None
-        raise start_failed(spec) from describe.remote(describe.raised(error))
-    return made
-
-
-def init_timeout(spec: WorkerSpec) -> InitTimeoutError:
-    """Return the error for a worker that was not ready in time."""
-    return InitTimeoutError(
-        f"expected {spec.name} to be ready within {spec.init_seconds:g} s, got nothing from it;"
-        " give it more init_seconds if it is only slow"
-    )
-
-
-def start_failed(spec: WorkerSpec) -> StartFailedError:
-    """Return the error for a worker whose making or `init` raised; raise it from what was raised."""
-    return StartFailedError(
-        f"expected {spec.name} to start, but it raised; the cause, with its traceback, is attached"
-    )
-
-
 class MockLink(Link):
     """An actor on this loop, from outside."""
 
-    def __init__(
-        self, made: Actor, spec: WorkerSpec, number: int, epoch: int, events: WorkerEvents
-    ) -> None:
-        super().__init__(number, epoch, events)
+    def __init__(self, made: Actor, spec: WorkerSpec, number: int, epoch: int) -> None:
+        super().__init__(number, epoch)
         self._actor, self._most_bytes = made, spec.most_payload_bytes
         self._box = Mailbox(made, emit=self._emit, crashed=self._crashed)
         self._box.epoch = epoch
@@ -170,5 +122,4 @@ class MockLink(Link):
         self._box.ask(self._actor.terminate, self._left)
 
     def _left(self, problem: str | None) -> None:
-        detail = "left as asked" if problem is None else f"left as asked, but {problem}"
-        self._finish("terminated", detail)
+        self._finish("terminated", farewell(problem))
