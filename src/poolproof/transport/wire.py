@@ -41,6 +41,7 @@ class Wire:
         self._unsent = bytearray()
         self._open = True
         self._finishing = False
+        self._closed = asyncio.Event()
         self._loop.add_reader(sock, self._readable)
 
     @property
@@ -93,6 +94,10 @@ class Wire:
         if not self._unsent:
             self.close()
 
+    async def finished(self) -> None:
+        """Wait until it is closed; after `finish`, when the other end has taken all."""
+        await self._closed.wait()
+
     def _readable(self) -> None:
         try:
             length = self._sock.recv_into(_buffer)
@@ -126,6 +131,7 @@ class Wire:
         if not self._open:
             return
         self._open = False
+        self._closed.set()
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         self._unsent.clear()
