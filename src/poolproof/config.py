@@ -153,7 +153,9 @@ def _layer(layer: Layer, given: object, where: str) -> LayerConfig:
         pool = replace(config.pool, **changes)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
-    counts = {name: _count(table[name], f"{where}.{name}") for name in own & {*table} - {"isolation"}}
+    counts = {
+        name: _count(table[name], f"{where}.{name}") for name in own & {*table} - {"isolation"}
+    }
     return replace(config, pool=pool, isolation=isolation, **counts)
 
 

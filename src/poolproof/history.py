@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,7 +77,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 # The compact form, for hot paths: this mark, then frames, each a length of four bytes and a msgpack
 # list. The first is the header, every other one a list of tuples (t, kind, op, number, data, error,
-# message), cut after the last that is said; kind and op are indices into the header's lists.
+# message), cut after the last that is said; kind and op are indices into the header's lists. What
+# happened to many at once is one tuple: (t, "invoke*", op, first number, how many), and
+# (t, "ok*", op, worker, numbers, nanoseconds that each took). Reading makes single events of them.
 COMPACT: Final = b"poolproof-compact-1\n"
 Packed = tuple[Any, ...]
 
@@ -124,19 +127,30 @@ def compact_frame(events: Sequence[Packed]) -> bytes:
 def _unpacked(content: bytes) -> Iterator[Event]:
     frames = _frames(content, len(COMPACT))
     pid, kinds, ops = next(frames, [(0, [], [])])[0]
-    for frame in frames:
-        for t, kind, op, number, *rest in frame:
-            data, error, message, *_ = (*rest, None, None, None)
-            yield Event(
-                t=t,
-                kind=kinds[kind],
-                pid=pid,
-                op=ops[op],
-                job=number,
-                error=error,
-                message=message,
-                data={"worker": data} if isinstance(data, int) else data or {},
+    events = [(kinds[row[1]], ops[row[2]], row) for frame in frames for row in frame]
+    began = dict(chain.from_iterable(_began(row) for kind, _, row in events if kind == "ok*"))
+    for kind, op, (t, _, _, number, *rest) in events:
+        if kind == "invoke*":
+            numbers = range(number, number + rest[0])
+            yield from (
+                Event(t=began.get(one, t), kind="invoke", pid=pid, op=op, job=one) for one in numbers
             )
+        elif kind == "ok*":
+            data = {"worker": number}
+            yield from (Event(t=t, kind="ok", pid=pid, op=op, job=one, data=data) for one in rest[0])
+        else:
+            yield _single(Event(t=t, kind=kind, pid=pid, op=op, job=number), *rest)
+
+
+def _began(row: Packed) -> Iterator[tuple[int, int]]:
+    """Yield when each job of an `ok*` was submitted: more exactly than its `invoke*` says it."""
+    t, _, _, _, numbers, took = row
+    return ((number, t - ns) for number, ns in zip(numbers, took, strict=True))
+
+
+def _single(event: Event, data: Any = None, error: Any = None, message: Any = None) -> Event:
+    more = {"worker": data} if isinstance(data, int) else data or {}
+    return msgspec.structs.replace(event, data=more, error=error, message=message)
 
 
 def _frames(content: bytes, at: int) -> Iterator[list[Any]]:

@@ -7,9 +7,9 @@ from typing import Final
 
 from poolproof.history import Packed, compact_frame, compact_header
 
-KINDS: Final = ("invoke", "ok", "fail", "info", "birth", "death", "note", "phase")
+KINDS: Final = ("invoke", "ok", "fail", "info", "birth", "death", "note", "phase", "invoke*", "ok*")
 OPS: Final = ("job", "checkout", "worker", "pool", "breaker", "session")
-INVOKE, OK, FAIL, INFO, BIRTH, DEATH, NOTE, PHASE = range(len(KINDS))
+INVOKE, OK, FAIL, INFO, BIRTH, DEATH, NOTE, PHASE, INVOKES, OKS = range(len(KINDS))
 JOB, CHECKOUT, WORKER, POOL, BREAKER, SESSION = range(len(OPS))
 
 Reader = Callable[[Sequence[Packed]], None]
@@ -22,7 +22,9 @@ class Ledger:
 
     `note` is the list's own `append`, so that an event costs a tuple; `flush` does the rest for all
     that was noted since. An event is `(t_ns, kind, op, number, data, error, message)`, cut after
-    the last that is said; `data` is a worker's number, or a mapping with more.
+    the last that is said; `data` is a worker's number, or a mapping with more. Two kinds stand for
+    many events at once: `(t_ns, INVOKES, op, first number, how many)`, and
+    `(t_ns, OKS, op, worker, numbers, nanoseconds that each took)`.
 
     Args:
         path: the file, in the compact form of `poolproof.history`; None keeps none.
@@ -69,5 +71,3 @@ class Ledger:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-

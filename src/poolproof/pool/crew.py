@@ -49,6 +49,7 @@ class Crew:
         self._empty: dict[int, PoolError] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._last: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the workers, all at once; return when they are up.
@@ -162,7 +163,9 @@ class Crew:
             return
         most = self.size + self._settings.overflow
         free = [n for n in range(most) if n not in self._dispatch.slots and n not in self._empty]
-        for number in [n for n in free if n not in self._replacing][: max(0, waiting - len(self._starting))]:
+        for number in [n for n in free if n not in self._replacing][
+            : max(0, waiting - len(self._starting))
+        ]:
             self._fill(number)
             if number >= self.size:
                 self._do(self._let_go_when_idle(number))
@@ -178,13 +181,13 @@ class Crew:
 
     # Ending.
 
-    def died(self, slot: Slot, end: End) -> None:
+    def died(self, slot: Slot, end: End, *, unanswered: int) -> None:
         """Note a worker's end, and replace it if nobody had asked for it."""
         now = self._clock()
         slot.worker.died(end.kind, now)
         data = {"worker": slot.number, "epoch": slot.worker.epoch, "pid": slot.link.pid}
         self._dispatch.note((now, DEATH, WORKER, slot.number, data, end.kind, end.detail[:500]))
-        barren = slot.worker.jobs - len(slot.jobs) <= 0
+        barren = slot.worker.jobs <= unanswered
         self._barren[slot.number] = self._barren.get(slot.number, 0) + 1 if barren else 0
         wanted = not slot.worker.retiring and slot.number < self.size and not self._closing
         lazily = self._settings.lazy and not self._dispatch.line
@@ -288,7 +291,10 @@ class Crew:
             now = self._clock()
             for slot in list(self._dispatch.slots.values()):
                 usage = slot.link.usage() if settings.max_rss_bytes is not None else None
-                if settings.max_age is not None and now - slot.worker.born_ns > settings.max_age * NS:
+                if (
+                    settings.max_age is not None
+                    and now - slot.worker.born_ns > settings.max_age * NS
+                ):
                     self.worn(slot, "age")
                 elif usage and settings.max_rss_bytes and usage.rss_bytes > settings.max_rss_bytes:
                     self.worn(slot, "memory")
@@ -312,3 +318,5 @@ class Crew:
             task.cancel()
         for slot in [*self._dispatch.slots.values(), *self._dispatch.leaving]:
             slot.link.kill()
+        # The transport's own end takes a while; nobody has to wait for it.
+        self._last = self._loop.create_task(self._transport.close())

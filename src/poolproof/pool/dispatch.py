@@ -6,16 +6,18 @@ from typing import Any, Final, Protocol
 
 from poolproof.errors import PoolError
 from poolproof.ledger import CHECKOUT as CHECKOUT_OP
-from poolproof.ledger import FAIL, INFO, INVOKE, JOB, NOTE, OK, WORKER, Ledger
+from poolproof.ledger import FAIL, INFO, INVOKE, INVOKES, JOB, NOTE, OKS, WORKER, Ledger
 from poolproof.pool.affinity import Affinity
 from poolproof.pool.balancing import Strategy
 from poolproof.pool.job import CHECKOUT, Job
 from poolproof.pool.queueing import Line
+from poolproof.pool.retrying import Tries
 from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.slot import Slot
 from poolproof.transport.base import End, Reply, WireError, WorkerLink
 
 _NEVER: Final = 1 << 62
+_UNTRIED: Final = Tries()
 _MESSAGE_CHARACTERS: Final = 500
 Clock = Callable[[], int]
 
@@ -78,9 +80,10 @@ class Dispatch:
         self._by_link: dict[WorkerLink, Slot] = {}
         self._ended_early: dict[WorkerLink, End] = {}
         self._fresh: list[Job] = []
+        self._resting: dict[Job, asyncio.TimerHandle] = {}
         self._plain = True
         self._scheduled = False
-        self._numbers = 0
+        self._numbers = self._noted = 0
         self._requests = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = _NEVER
@@ -92,10 +95,10 @@ class Dispatch:
         payload: Any,
         deadline: float | None = None,
         session: str | None = None,
-        retries: int = 0,
+        idempotent: bool = False,  # noqa: FBT001, FBT002 - internal, and hot
     ) -> Job:
         """Take a job; it is sent at the end of this loop turn, if a worker has room."""
-        job = self._made(payload, deadline, session, retries)
+        job = self._made(payload, deadline, session, idempotent=idempotent)
         if session is not None or payload is CHECKOUT:
             self._plain = False
         if self.refusal is not None:
@@ -110,7 +113,7 @@ class Dispatch:
 
     def call(self, slot: Slot, payload: Any, deadline: float | None) -> Job:
         """Send a request of the worker's holder."""
-        job = self._made(payload, deadline, None, 0)
+        job = self._made(payload, deadline, None, idempotent=False)
         self._requests += 1
         slot.send_leased((job,), self._requests)
         if job.deadline_ns < self._alarm_ns:
@@ -120,12 +123,17 @@ class Dispatch:
 
     def refused(self, payload: Any, error: PoolError) -> Job:
         """Return a job that failed before it was sent."""
-        job = self._made(payload, None, None, 0)
+        job = self._made(payload, None, None, idempotent=False)
         self.fail(job, error)
         return job
 
     def _made(
-        self, payload: Any, deadline: float | None, session: str | None, retries: int
+        self,
+        payload: Any,
+        deadline: float | None,
+        session: str | None,
+        *,
+        idempotent: bool,
     ) -> Job:
         now = self._clock()
         job = Job(loop=self._loop)
@@ -135,18 +143,44 @@ class Dispatch:
         job.payload = payload
         job.deadline_ns = now + (self._timeout_ns if deadline is None else int(deadline * NS))
         job.session = session
-        job.retries = retries
+        job.idempotent = idempotent
         job.attempt = 1
-        job.resent = job.deaths = job.request = 0
-        job.slot = None
-        self.note((now, INVOKE, CHECKOUT_OP if payload is CHECKOUT else JOB, number))
+        job.resent = job.request = 0
+        job.tries = _UNTRIED
+        job.slot = job.key = None
+        job.since_ns = now
+        if payload is CHECKOUT:
+            self._note_checkout(number, now)
         return job
+
+    def _note_checkout(self, number: int, now: int) -> None:
+        self._numbers -= 1
+        self._note_jobs()
+        self._numbers = self._noted = number
+        self.note((now, INVOKE, CHECKOUT_OP, number))
+
+    def _note_jobs(self) -> None:
+        """Note the jobs that were submitted since the last time: their numbers are consecutive."""
+        new = self._numbers - self._noted
+        if new > 0:
+            self.note((self._clock(), INVOKES, JOB, self._noted + 1, new))
+            self._noted = self._numbers
 
     def again(self, job: Job) -> None:
         """Take a job back that was sent before and is to be sent again: it is the first in line."""
         job.slot, job.request = None, 0
         self.line.give_back(job)
         self.soon()
+
+    def rest(self, job: Job, delay_ns: int) -> None:
+        """Take a job back that is to be tried again after a while."""
+        job.slot, job.request = None, 0
+        self._resting[job] = self._loop.call_later(delay_ns / NS, self._rested, job)
+
+    def _rested(self, job: Job) -> None:
+        self._resting.pop(job, None)
+        if not job.done():
+            self.again(job)
 
     def cancelled(self, job: Job) -> None:
         """Free what a job holds that its caller has given up."""
@@ -159,6 +193,8 @@ class Dispatch:
         slot = job.slot
         if slot is None:
             self.line.leave(job)
+            if (timer := self._resting.pop(job, None)) is not None:
+                timer.cancel()
         elif job.request:
             slot.link.cancel(job.request)
         elif slot.wanted_by is job:
@@ -179,6 +215,7 @@ class Dispatch:
         self._scheduled = False
         fresh, self._fresh = self._fresh, []
         now = self._clock()
+        self._note_jobs()
         if self._plain and not self.line:
             self._join(self._spread(fresh, now), now)
         else:
@@ -299,7 +336,9 @@ class Dispatch:
     def replied(self, link: WorkerLink, replies: Sequence[Reply]) -> None:
         """Hand a batch of answers to their callers."""
         slot = self._by_link[link]
-        now, note, number, jobs = self._clock(), self.note, slot.number, slot.jobs
+        now, jobs = self._clock(), slot.jobs
+        answered: list[int] = []
+        took: list[int] = []
         for request, ok, value in replies:
             job = jobs.pop(request)
             if job.session is not None:
@@ -308,9 +347,12 @@ class Dispatch:
                 continue
             if ok:
                 job.set_result(value)
-                note((now, OK, JOB, job.number, number))
+                answered.append(job.number)
+                took.append(now - job.since_ns)
             else:
                 self._reactions.on_error(job, slot, value)
+        if answered:
+            self.note((now, OKS, JOB, slot.number, answered, took))
         slot.answered(len(replies), now)
         if slot.backlog or slot.wanted_by is not None or slot.emptied is not None:
             self._serve_slot(slot, now)
@@ -360,7 +402,7 @@ class Dispatch:
     def waiting(self) -> list[Job]:
         """Return those that no worker has yet."""
         at_slots = (job for slot in self.slots.values() for job in _waiting_at(slot))
-        return [*self._fresh, *self.line, *at_slots]
+        return [*self._fresh, *self.line, *at_slots, *self._resting]
 
     def outstanding(self) -> list[Job]:
         """Return all jobs without an outcome."""
@@ -392,10 +434,9 @@ class Dispatch:
         if job.done():
             return
         kind = INFO if error.may_have_happened else FAIL
-        text = str(error)[:_MESSAGE_CHARACTERS]
-        self.note(
-            (self._clock(), kind, op_of(job), job.number, worker, type(error).__name__, text)
-        )
+        said = type(error).__name__, str(error)[:_MESSAGE_CHARACTERS]
+        data = worker if error.context is None else error.context.data()
+        self.note((self._clock(), kind, op_of(job), job.number, data, *said))
         job.set_exception(error)
         self.soon()
 

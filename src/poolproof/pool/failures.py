@@ -12,7 +12,6 @@ from poolproof.transport import describe
 from poolproof.transport.base import End, WireError
 
 
-
 def error_of(wire: WireError) -> PoolError:
     """Return the error that a worker's answer stands for."""
     if wire.kind in {"raised", "cancelled"}:

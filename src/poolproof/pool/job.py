@@ -1,15 +1,15 @@
 """A job: a request that was handed to a pool, and the future of its answer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from poolproof.pool.retrying import Tries
 from poolproof.supervision.overriding import override
 
 if TYPE_CHECKING:
     from poolproof.pool.affinity import Binding
     from poolproof.pool.slot import Slot
-    from poolproof.transport.base import Request
     from poolproof.transport.base import Request
 
 #: The payload of one that asks for a worker of its own instead of an answer.
@@ -32,13 +32,15 @@ class Job(asyncio.Future[Any]):
         pool: who is told of a cancellation.
         number: which job of the pool.
         payload: what the worker's `handle` gets.
+        since_ns: when it was submitted.
         deadline_ns: when it is over in any case, on the pool's clock.
         session: whose request it is, for affinity.
         binding: the session's hold on its worker, from when the job is sent.
-        retries: how often it may be tried again although it may have happened.
+        idempotent: it may be tried again although it may have happened.
+        key: what it is quarantined by; None for itself alone.
         attempt: which attempt this is, from 1.
         resent: how often it was sent again without having begun.
-        deaths: how many workers have ended while they were at it.
+        tries: what its retries were so far.
         slot: the worker that has it, or that it waits for.
         request: the id under which that worker has it; 0 while it waits.
     """
@@ -47,26 +49,30 @@ class Job(asyncio.Future[Any]):
         "attempt",
         "binding",
         "deadline_ns",
-        "deaths",
+        "idempotent",
+        "key",
         "number",
         "payload",
         "pool",
         "request",
         "resent",
-        "retries",
         "session",
+        "since_ns",
         "slot",
+        "tries",
     )
     pool: CancelledJobs
     number: int
     payload: Any
+    since_ns: int
     deadline_ns: int
     session: str | None
     binding: "Binding"
-    retries: int
+    idempotent: bool
+    key: Hashable
     attempt: int
+    tries: Tries
     resent: int
-    deaths: int
     slot: "Slot | None"
     request: int
 

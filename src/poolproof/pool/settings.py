@@ -47,6 +47,7 @@ class PoolSettings:
         ahead: how much work, in seconds, a worker may hold ahead while its jobs are short.
         ahead_bytes: how many bytes of requests a worker may hold before it gets only one at a time.
         resends: how often a job that had not begun when its worker died is sent to another.
+        retry_base: the first pause before a retry that backs off; see `pool.retrying`.
         most_deaths: how many workers a job may end before it is quarantined.
         max_jobs, max_age, max_rss_bytes: when a worker is recycled; None is never.
         usage_interval: how often workers are asked for their memory, where it is bounded.
@@ -76,6 +77,7 @@ class PoolSettings:
     ahead: float = 0.001
     ahead_bytes: int = 1 << 20
     resends: int = 5
+    retry_base: float = 0.05
     most_deaths: int = 3
     max_jobs: int | None = None
     max_age: float | None = None

@@ -124,9 +124,7 @@ class Slot:
     def set_window(self, now_ns: int) -> None:
         """Fit the window to the service time, to the bytes under way, and to who waits for it."""
         settings, held = self._settings, len(self.jobs)
-        if self.wanted_by is not None:
-            window = held
-        elif self.link.in_flight_bytes > settings.ahead_bytes:
+        if self.wanted_by is not None or self.link.in_flight_bytes > settings.ahead_bytes:
             window = held
         else:
             window = int(settings.ahead * NS / (self._service_ns or NS))
