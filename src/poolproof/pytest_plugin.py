@@ -18,6 +18,7 @@ _MARKERS: Final = (
     "performance: the same as perf",
     "slow: takes more than a second",
     "service(name): needs a running server of that name",
+    "simulated(seed=0, policy='random', ...): runs in virtual time, in an order of steps that the seed decides",
     f"layer(name, ...): runs on each of these ({', '.join(LAYERS)}), told by the argument `layer`",
 )
 _ALIASES: Final = (("perf", "performance"), ("performance", "perf"))
@@ -25,8 +26,17 @@ _foreign_layer = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer `--layer`."""
-    parser.getgroup("poolproof").addoption(
+    """Offer `--layer` and `--poolproof-seeds`."""
+    group = parser.getgroup("poolproof")
+    group.addoption(
+        "--poolproof-seeds",
+        dest="poolproof_seeds",
+        metavar="N",
+        type=int,
+        default=1,
+        help="run each simulated test with N seeds, from the marker's on",
+    )
+    group.addoption(
         "--layer",
         dest="poolproof_layer",
         choices=(*LAYERS, "all"),
@@ -41,6 +51,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_foreign_layer] = any(line.startswith(("layer:", "layer(")) for line in registered)
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    _offer_simulation(config)
+
+
+def _offer_simulation(config: pytest.Config) -> None:
+    from poolproof import simulated_tests  # noqa: PLC0415 - not in a process that only imports this
+
+    config.pluginmanager.register(simulated_tests, "poolproof-simulated-tests")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -5,9 +5,11 @@ Nothing waits, the clock jumps to the next timer, in whole nanoseconds. See docs
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from poolproof.simulation.chance import buggify
+from poolproof.simulation.claims import ClaimError, always, reachable, sometimes
 from poolproof.simulation.loop import SimulationLoop
 from poolproof.simulation.network import Link, Network
 from poolproof.simulation.refusal import RealWorldError
@@ -22,6 +24,7 @@ from poolproof.simulation.stall import (
 
 __all__ = [
     "POLICIES",
+    "ClaimError",
     "DeadlockError",
     "Deviation",
     "Link",
@@ -35,10 +38,14 @@ __all__ = [
     "SimulationStalledError",
     "TimeLimitError",
     "advance",
+    "always",
+    "buggify",
     "current",
     "from_json",
     "play",
+    "reachable",
     "run",
+    "sometimes",
     "to_json",
 ]
 
@@ -103,7 +110,7 @@ class Played(Generic[T]):
     @property
     def lifted(self) -> Schedule:
         """The same order as sparse deviations, which can be edited and shrunk; a seed cannot."""
-        return Schedule(seed=self.schedule.seed, deviations=self.deviations)
+        return replace(self.schedule, policy="fifo", deviations=self.deviations)
 
 
 def play(main: Coroutine[Any, Any, T], schedule: Schedule | None = None) -> Played[T]:

@@ -17,6 +17,7 @@ from contextvars import Context
 from types import BuiltinFunctionType
 from typing import Any, Final, TypeVarTuple, cast
 
+from poolproof.simulation.chance import Points
 from poolproof.simulation.endpoints import Endpoints
 from poolproof.simulation.network import Network
 from poolproof.simulation.order import Order, Step
@@ -81,6 +82,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         streams: the randomness of this run; `streams.user` is for the code under test.
         trace: what has happened, as a hash.
         network: the hosts in it, and what lies between them.
+        points: those of `buggify`, if the schedule asks for them.
 
     Example:
         >>> loop = SimulationLoop()
@@ -119,6 +121,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         self._strangers: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = (
             weakref.WeakKeyDictionary()
         )
+        self.points = Points(self.schedule.seed) if self.schedule.buggify else None
         self.network = Network(self, self.streams.network)
         self._limit_ns = start_ns + round(time_limit * _NS)
         self._step_limit = step_limit
