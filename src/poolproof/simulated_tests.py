@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 _MARKER: Final = "simulated"
-_OPTIONS: Final = ("seed", "policy", "deviations", "depth", "length", "buggify")
+_OPTIONS: Final = ("seed", "policy", "deviations", "depth", "length", "buggify", "strict")
 _LOOPS: Final = "poolproof-simulated-loops"
 _judge = pytest.StashKey["Judge"]()
 
@@ -20,6 +20,7 @@ class LoopFactory:
 
     def __init__(self, options: dict[str, Any], seed: int) -> None:
         self.options = {"policy": "random", **options, "seed": seed}
+        self._strict = bool(self.options.pop("strict", False))
         if self.options.get("deviations"):
             self.options["policy"] = "fifo"
         self.loop: Any = None
@@ -28,7 +29,7 @@ class LoopFactory:
         """Return a new loop."""
         from poolproof.simulation import SimulationLoop, from_json  # noqa: PLC0415 - late, see above
 
-        self.loop = SimulationLoop(schedule=from_json(self.options))
+        self.loop = SimulationLoop(schedule=from_json(self.options), strict=self._strict)
         return self.loop
 
     def story(self) -> str:

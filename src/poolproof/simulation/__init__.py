@@ -4,6 +4,7 @@ Nothing waits, the clock jumps to the next timer, in whole nanoseconds. See docs
 """
 
 import asyncio
+import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -47,6 +48,7 @@ __all__ = [
     "run",
     "sometimes",
     "to_json",
+    "token",
 ]
 
 T = TypeVar("T")
@@ -66,6 +68,15 @@ def current() -> SimulationLoop:
     return loop
 
 
+def token() -> str:
+    """Return 32 hexadecimal digits that nobody else has; under simulation, by the seed.
+
+    For what must have a name of its own in the real world and yet be the same in each run of a seed.
+    """
+    loop = asyncio._get_running_loop()  # noqa: SLF001 - as in asyncio.get_running_loop, without its error
+    return loop.new_token() if isinstance(loop, SimulationLoop) else uuid.uuid4().hex
+
+
 async def advance(seconds: float) -> None:
     """Let virtual time pass; it takes no real time, and so is refused where it would.
 
@@ -76,13 +87,21 @@ async def advance(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def run(main: Coroutine[Any, Any, T], *, start_ns: int = 0, schedule: Schedule | None = None) -> T:
+def run(
+    main: Coroutine[Any, Any, T],
+    *,
+    start_ns: int = 0,
+    schedule: Schedule | None = None,
+    strict: bool = False,
+) -> T:
     """Run `main` to its end in virtual time, starting at `start_ns` nanoseconds.
 
     Raises:
         SimulationStalledError: it would never end: everything waits, or time does not move.
+        RealWorldError: it asks for a thread, a process, a signal, a real socket or file; or it is
+            `strict` and somebody has read real time or unseeded randomness.
     """
-    return _run(main, SimulationLoop(start_ns=start_ns, schedule=schedule))
+    return _run(main, SimulationLoop(start_ns=start_ns, schedule=schedule, strict=strict))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
