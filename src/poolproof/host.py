@@ -84,6 +84,7 @@ class Host:
         self.identity = procfs.identity(self._keeper.pid)
         self._control.setblocking(False)  # noqa: FBT003 - it takes no other
         self._turn = asyncio.Lock()
+        self._asked = 0
         self._bounding = asyncio.create_task(logs.keep_small(self._logs))
         try:
             self._reader, self._writer = await asyncio.open_connection(sock=self._control)
@@ -156,10 +157,13 @@ class Host:
         reply: dict[str, Any] = {}
         foreign = None
         async with self._turn, asyncio.timeout(seconds):
-            self._writer.write(msgspec.json.encode(request) + b"\n")
+            self._asked += 1
+            self._writer.write(msgspec.json.encode({**request, "asked": self._asked}) + b"\n")
             try:
-                line = await self._reader.readline()
-                reply = msgspec.json.decode(line, type=dict[str, Any]) if line else {}
+                while line := await self._reader.readline():
+                    reply = msgspec.json.decode(line, type=dict[str, Any])
+                    if reply.get("asked") == self._asked:  # not to one that was cancelled meanwhile
+                        break
             except ConnectionError:
                 pass  # as at its end
             except (ValueError, msgspec.DecodeError) as error:

@@ -4,6 +4,7 @@ It is loaded into every suite of whoever installs poolproof: at import, it needs
 standard library, nothing else.
 """
 
+import argparse
 from typing import Final
 
 import pytest
@@ -25,8 +26,38 @@ _foreign_layer = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer `--layer`."""
-    parser.getgroup("poolproof").addoption(
+    """Offer `--layer`, and to record a run."""
+    group = parser.getgroup("poolproof")
+    group.addoption(
+        "--poolproof",
+        dest="poolproof_mode",
+        choices=("report", "fail", "off"),
+        help="what a leak does: it is reported (the default), it fails its test's end, or nobody looks",
+    )
+    parser.addini("poolproof", "the same as --poolproof, which stands over it", default="report")
+    parser.addini(
+        "poolproof_policy", "lines `kind: fail|restore|warn|ignore`", type="linelist", default=[]
+    )
+    parser.addini("poolproof_pins", "the TOML file of known leaks", default="poolproof-pins.toml")
+    parser.addini(
+        "poolproof_parallel",
+        "off, file or worker: whether the tests of a directory, or of a file, may run beside each other",
+        default="worker",
+    )
+    parser.addini("poolproof_lock_timeout", "seconds that a test waits for a lock", default="600")
+    parser.addini(
+        "poolproof_redirect",
+        "words of HOME, TMPDIR, XDG: sent to private directories in tests that take a sandbox",
+        type="args",
+        default=[],
+    )
+    group.addoption(
+        "--poolproof-record",
+        metavar="FILE",
+        help="write each test's outcome, durations, worker, leaks and waits to FILE, a JSON line a test",
+    )
+    group.addoption("--poolproof-order", metavar="FILE", help=argparse.SUPPRESS)
+    group.addoption(
         "--layer",
         dest="poolproof_layer",
         choices=(*LAYERS, "all"),
@@ -36,11 +67,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers; a suite that has a marker `layer` of its own keeps its meaning."""
+    """Register the markers, and what was asked for.
+
+    A suite that has a marker `layer` of its own keeps its meaning.
+    """
     registered: list[str] = config.getini("markers")
     config.stash[_foreign_layer] = any(line.startswith(("layer:", "layer(")) for line in registered)
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    _register_the_run(config)
+    _start_the_guard(config)
+    _offer_sandboxes(config)
+
+
+def _offer_sandboxes(config: pytest.Config) -> None:
+    from poolproof.isolation import costs, exclusion, fixtures  # noqa: PLC0415 (late, as the others)
+
+    exclusion.register(config)
+    config.pluginmanager.register(fixtures, "poolproof-fixtures")
+    config.pluginmanager.register(costs.CostSummary(), "poolproof-costs")
+
+
+def _start_the_guard(config: pytest.Config) -> None:
+    if config.getoption("poolproof_mode") != "off":
+        from poolproof.isolation import guarding  # noqa: PLC0415 (so that `off` costs nothing)
+
+        guarding.start(config)
+
+
+def _register_the_run(config: pytest.Config) -> None:
+    """Register what records and orders this run, if anything is to; imported late, because most runs need neither."""
+    if path := config.getoption("poolproof_record"):
+        from poolproof.isolation.runs import recorder  # noqa: PLC0415
+
+        recorder.register(config, path)
+    if path := config.getoption("poolproof_order"):
+        from poolproof.isolation.runs import ordering  # noqa: PLC0415
+
+        ordering.register(config, path)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

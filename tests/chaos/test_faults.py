@@ -83,12 +83,15 @@ def victims(kind: str) -> tuple[str, ...]:
     return variants if kind in ON_LOOP else (variants[0].replace("each", "0"),)
 
 
+NEVER_REPLACED: Final = (EXECUTOR, "kill-starting")
+"""A broken executor starts no worker again, so none can be killed while it starts."""
 CASES: Final = [
     Case(target, kind, victim)
     for target, kinds in APPLIES.items()
     for kind in FAULTS
     if kind in kinds
     for victim in victims(kind)
+    if (target, kind) != NEVER_REPLACED
 ]
 # Each kind once: what is not done cannot depend on the pool.
 NULL_CASES: Final = [*{case.kind: case for case in CASES}.values()]
@@ -421,6 +424,13 @@ def test_a_fault_has_its_receipt_and_a_second_witness_agrees(case: Case, trial: 
     assert receipts[0].data["evidence"]
     assert len(said(trial, "inject", kind=case.kind)) == 1
     SECOND[case.kind](trial)
+
+
+@pytest.mark.parametrize("case", [Case(*NEVER_REPLACED, "")], ids=str)
+@pytest.mark.parametrize("null", [False], ids=["real"])
+def test_what_is_never_replaced_cannot_be_killed_while_it_starts(case: Case, trial: Trial) -> None:
+    assert trial.of_kind("receipt") == ()
+    assert "no replacement" in (FAULTS[case.kind].moot(trial.events) or "")
 
 
 @EACH

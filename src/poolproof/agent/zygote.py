@@ -30,6 +30,7 @@ def serve(control: socket.socket) -> None:
                 reply = _preload(request["modules"])
             else:
                 reply = _fork(request, prepared, control)
+            reply["asked"] = request["asked"]
             control.sendall(json.dumps(reply).encode() + b"\n")
 
 

@@ -53,16 +53,14 @@ class Violation:
 
     def entry(self) -> Entry:
         """Return the row of the report."""
-        doubted = self.hits + self.seen_again < NEEDED and self.repeated > 0
+        doubted = self.hits + self.seen_again < NEEDED
         replay = f"poolproof replay {self.plan_path}" if self.plan_path else None
         return Entry(
             invariant=self.finding.invariant,
             verdict="unknown" if doubted else self.finding.verdict,
             fault=self.fault,
             effect=self.finding.effect,
-            reason=f"seen once, and not again in {self.repeated} repeats"
-            if doubted
-            else self.finding.reason,
+            reason=self._doubt() if doubted else self.finding.reason,
             evidence=self.finding.evidence,
             crash_points=ranges(self.points) if self.points else (),
             hits=self.hits + self.seen_again,
@@ -72,6 +70,11 @@ class Violation:
             plan=str(self.plan_path) if self.plan_path else None,
             replay=replay,
         )
+
+    def _doubt(self) -> str:
+        if self.repeated:
+            return f"seen once, and not again in {self.repeated} repeats"
+        return "seen once, and there was no time to repeat it; give a longer --time"
 
 
 async def confirm(violation: Violation, trials: Trials, directory: Path) -> None:
@@ -125,7 +128,8 @@ def _adopt(violation: Violation, shown: list[Trial]) -> None:
 
 async def _again(trials: Trials, plan: Plan, first: Trial) -> Trial:
     async with trials.slots.opened():
-        return await trials.play(plan, reference=first.reference, points=points_of(plan))
+        points = points_of(plan)
+        return await trials.play(plan, reference=first.reference, points=points, urgent=True)
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:

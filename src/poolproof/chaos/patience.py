@@ -88,13 +88,14 @@ def suspected(
 def confirmed_at(suspicion: Suspicion, deadline: float) -> float:
     """Return when the suspicion counts as confirmed if nothing has moved by then.
 
-    A dead owner, and a job that was started twenty times, cannot become better by waiting.
+    A dead owner, and a job that was started twenty times, cannot become better by waiting. A tree that computes gets
+    the time that any one job gets.
     """
     if suspicion.why in ("owner-gone", "livelock"):
         return suspicion.at
     until = suspicion.at + max(PATIENCE * suspicion.waited, LEAST_PARK_SECONDS)
     if suspicion.why == "spinning":
-        until = max(until, suspicion.at + deadline)
+        until = suspicion.at + deadline
     return max(until, (suspicion.due or 0.0) + AFTER_DUE_SECONDS)
 
 
@@ -198,7 +199,7 @@ class Patience:
 
     def _suspect(self, why: Why, due: float | None, *, op: str, waited: float) -> None:
         if why == "spinning":
-            _be_nice(self._rig.trial.processes())
+            _set_nice(self._rig.trial.processes(), SPIN_NICE)
         self._mark("suspect", op, waited, why=why)
         self._rig.absorb()
         self.suspicion = Suspicion(
@@ -254,6 +255,8 @@ class Patience:
                 return False
             if await self.settle(done, op):
                 break
+        if first.why == "spinning":
+            _set_nice(self._rig.trial.processes(), 0)
         self._mark("moved", op, time.monotonic() - first.at + first.waited)
         self.suspicion = None
         return True
@@ -289,9 +292,12 @@ class Patience:
         return motion is not Motion.CHANGED and suspicion.seen == len(self._rig.events)
 
 
-def _be_nice(pids: Iterable[int]) -> None:
-    """Let a tree that computes without end have only the time that nobody else wants."""
+def _set_nice(pids: Iterable[int], nice: int) -> None:
+    """Let a tree that computes without end have only the time that nobody else wants, or its full share again.
+
+    The way back needs privilege (setpriority(2)): without it, a tree that was suspected in error goes on slower.
+    """
     for pid in pids:
         with contextlib.suppress(OSError):
             for tid in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-                os.setpriority(os.PRIO_PROCESS, int(tid), SPIN_NICE)
+                os.setpriority(os.PRIO_PROCESS, int(tid), nice)

@@ -1,7 +1,6 @@
 """A saved plan, played again in a new host, from the file alone."""
 
 import asyncio
-import math
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +12,9 @@ from poolproof.chaos.trials import PARKED, Trials, slots
 from poolproof.checkers import Trial, combine, judge
 from poolproof.host import Host
 from poolproof.plan import Plan
+from poolproof.stats import wilson
 
 SECONDS_A_TRIAL = 60.0
-Z_95 = 1.959964
 
 
 class Steps(Protocol):
@@ -39,12 +38,8 @@ class Replayed(msgspec.Struct, kw_only=True):
     story: tuple[str, ...] = ()
 
     def interval(self, hits: int) -> tuple[float, float]:
-        """Return the 95 % Wilson score interval of `hits` of `times` (E. B. Wilson, 1927)."""
-        share, n = hits / self.times, self.times
-        middle = share + Z_95**2 / (2 * n)
-        spread = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n * n))
-        scale = 1 + Z_95**2 / n
-        return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+        """Return the 95 % Wilson score interval of `hits` of `times`."""
+        return wilson(hits, self.times)
 
 
 async def replay(plan: Plan, times: int, directory: Path, run: str, steps: Steps) -> Replayed:

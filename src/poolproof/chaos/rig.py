@@ -80,6 +80,10 @@ class Rig:
             known = {"plain": "plain"}.get(str(told.data.get("style")), "coroutine")
             self.style = "own" if told.data.get("jobs") else known
 
+    def note(self, **data: Any) -> None:
+        """Journal what a fault came upon while it was injected."""
+        self.trial.write("note", data=data)
+
     def mark(self, phase: str, **data: Any) -> None:
         """Journal that a phase begins, who lives then, and, where it is not one trial of many, what they hold."""
         self.trial.write("phase", data={"phase": phase, **data})

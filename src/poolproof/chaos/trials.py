@@ -1,5 +1,6 @@
 """Every trial of one check: where it runs, what is known of the target by then, and how it is judged."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -51,9 +52,21 @@ class Trials:
         self.played = 0
 
     async def play(
-        self, plan: Plan, *, reference: Trial | None = None, points: dict[str, Any] | None = None
+        self,
+        plan: Plan,
+        *,
+        reference: Trial | None = None,
+        points: dict[str, Any] | None = None,
+        urgent: bool = False,
     ) -> Trial:
-        """Play the plan once and return the trial; `points` is what its workers record, or where they are struck."""
+        """Play the plan once and return the trial.
+
+        Args:
+            plan: what is played.
+            reference: its like, with nothing broken.
+            points: what its workers record, or where they are struck.
+            urgent: whether it goes before what has not begun yet.
+        """
         self.played += 1
         directory = self.directory / f"{self.played:04d}"
         scenario.write_points(directory, points)
@@ -62,15 +75,15 @@ class Trials:
         def clean(events: tuple[Event, ...]) -> bool:
             return not left_behind(plan, events, reference)
 
-        if self.host.threads == 1:
+        async with contextlib.AsyncExitStack() as stack:
+            host = self.host
+            if (
+                host.threads != 1
+            ):  # a process with threads must not be forked: each trial gets an interpreter of its own
+                host = await stack.enter_async_context(host.another())
             events = await scenario.play(
-                self.host, plan, directory, self.slots, style=style, clean=clean
+                host, plan, directory, self.slots, style=style, clean=clean, urgent=urgent
             )
-        else:  # a process with threads must not be forked: each trial gets an interpreter of its own
-            async with self.host.another() as host:
-                events = await scenario.play(
-                    host, plan, directory, self.slots, style=style, clean=clean
-                )
         return Trial(plan, events, reference)
 
     async def profiled(self, plan: Plan) -> Profile:
@@ -85,6 +98,8 @@ class Trials:
             trial = await self.play(plan)
             _, told = trial.start
             if told is None or told.kind == "fail":
+                if told is None and self.slots.remaining() <= 0:
+                    raise TargetError(_why_no_time(plan.target))
                 ended = any(e.data.get("why") == "owner-gone" for e in trial.of_kind("suspect"))
                 output = _last_output(self.directory)
                 raise TargetError(_why_not_started(plan.target, told, output, ended=ended))
@@ -155,6 +170,13 @@ def _facts(trial: Trial, data: dict[str, Any], style: str) -> frozenset[str]:
         "several-workers": trial.plan.target.workers > 1,
     }
     return frozenset(fact for fact, holds in found.items() if holds)
+
+
+def _why_no_time(target: Target) -> str:
+    return (
+        f"expected {target.name} to start before the time of the whole run was over, got no answer from its factory;"
+        " give a longer --time"
+    )
 
 
 def _why_not_started(target: Target, told: Event | None, output: str, *, ended: bool) -> str:

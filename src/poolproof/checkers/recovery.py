@@ -125,16 +125,22 @@ def _recovery_seconds(trial: Trial, job: JobRecord) -> float:
 
 @checker("shutdown-hang", needs=[caller_died])
 def shutdown_hang(trial: Trial) -> Sequence[Claim]:
-    """The shutdown ends: it returns, or it raises."""
+    """The shutdown ends: it returns, or it raises.
+
+    An end that comes after it was confirmed that the caller waits in vain is none any more: thawing what was frozen
+    does not undo that.
+    """
     asked, ended = trial.stop
     if asked is None:
         return unknown("the shutdown was never asked for")
-    if ended is not None:
+    judged = stop_judged(trial, asked)
+    in_vain = judged is not None and judged.op == "stop"
+    if ended is not None and (judged is None or not in_vain or ended.t <= judged.t):
         return valid(
             f"the shutdown {'returned' if ended.kind == 'ok' else f'raised {ended.error}'}"
         )
-    begun = f"shutdown asked for at {moment(trial, asked.t)}, never returned"
-    judged = stop_judged(trial, asked)
+    until = f"returned only at {moment(trial, ended.t)}" if ended else "never returned"
+    begun = f"shutdown asked for at {moment(trial, asked.t)}, {until}"
     if judged is None:
         return unknown(f"the shutdown has not returned, and {unconfirmed(trial)}", evidence=[begun])
     text = f"{begun}; its caller was still waiting {lasted(trial, judged)}"

@@ -72,13 +72,22 @@ def _terminate(_number: int, _frame: object) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from poolproof.cli import check, faults, reap, replay, tree  # noqa: PLC0415 - `--version` need not pay for them
+    from poolproof.cli import (  # noqa: PLC0415 - `--version` need not pay for them
+        bisect,
+        check,
+        doctor,
+        faults,
+        reap,
+        replay,
+        tree,
+        verify,
+    )
 
     parser = argparse.ArgumentParser(
         prog="poolproof", description="Prove that your worker pool survives."
     )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (check, replay, faults, reap, tree):
+    for command in (check, replay, faults, verify, bisect, doctor, reap, tree):
         command.add_parser(commands)
     return parser

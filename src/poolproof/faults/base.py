@@ -55,6 +55,9 @@ class Scene(Protocol):
     def command(self, do: str, **arguments: object) -> None:
         """Tell the owner what to do next."""
 
+    def note(self, **data: object) -> None:
+        """Journal what only shows while the fault is injected, for its receipt to look into."""
+
 
 Inject = Callable[[Scene, FaultSpec, Sequence[Identity]], Awaitable[None] | None]
 Evidence = Callable[[Scene, FaultSpec, Sequence[Identity]], str | None]

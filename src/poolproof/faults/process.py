@@ -82,8 +82,26 @@ async def _kill_with_replacement(
     while time.monotonic() < deadline:
         if born := [worker for worker in scene.workers() if worker not in before]:
             send_signal(born[0], signal.SIGKILL)
+            scene.note(replacement={"pid": born[0].pid, "born": born[0].born})
             return
         await asyncio.sleep(0.0005)
+    scene.note(replacement=None)
+
+
+def _both_gone(scene: Scene, spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
+    found = [told for told in _replacements(scene.events) if told is not None]
+    return gone(scene, spec, [*victims, *found]) if found else None
+
+
+def _never_replaced(events: Sequence[Event]) -> str | None:
+    if None in _replacements(events):
+        return f"no replacement of the dead worker was born within {BIRTH_SECONDS:g} s"
+    return None
+
+
+def _replacements(events: Sequence[Event]) -> list[Identity | None]:
+    notes = [e.data for e in events if e.kind == "note" and "replacement" in e.data]
+    return [Identity(**note["replacement"]) if note["replacement"] else None for note in notes]
 
 
 def gone(_scene: Scene, _spec: FaultSpec, victims: Sequence[Identity]) -> str | None:
@@ -159,7 +177,8 @@ register(
         needs=PROCESSES,
         victims=busy,
         inject=_kill_with_replacement,
-        receipt=gone,
+        receipt=_both_gone,
+        moot=_never_replaced,
     )
 )
 

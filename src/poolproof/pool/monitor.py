@@ -21,7 +21,7 @@ from poolproof.ledger import (
 )
 from poolproof.pool.pool import Pool
 from poolproof.pool.settings import NS
-from poolproof.stats import Histogram, Latencies
+from poolproof.latency import Histogram, Latencies
 from poolproof.transport.base import Usage
 
 T = TypeVar("T")

@@ -28,7 +28,7 @@ STYLES: Final = {
 
 def show(result: Result, console: Console | None = None) -> None:
     """Print the report of one check."""
-    console = console or _console()
+    console = console or plain_console()
     broken = [entry for entry in result.checks if entry.verdict == "invalid"]
     for entry in broken[:MOST_STORIES]:
         _show_violation(console, entry)
@@ -41,7 +41,7 @@ def show(result: Result, console: Console | None = None) -> None:
     _show_verdict(console, result)
 
 
-def _console() -> Console:
+def plain_console() -> Console:
     """Return a console as wide as the terminal, or wide enough for the tables where there is none."""
     plain = Console(highlight=False, soft_wrap=True)
     return (

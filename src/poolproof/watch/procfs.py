@@ -177,13 +177,18 @@ def cmdline(pid: int) -> tuple[str, ...]:
     return tuple(os.fsdecode(part) for part in raw.removesuffix(b"\0").split(b"\0")) if raw else ()
 
 
-def environ_has(pid: int, entry: bytes) -> bool:
-    """Tell whether `pid` was executed with `entry` (b"KEY=value") in its environment.
+def environ(pid: int) -> list[bytes]:
+    """Return the environment that `pid` was executed with, as KEY=value.
 
     A forked process shows what its forking ancestor was executed with. What a process puts into its
     environment later is not seen; who is gone, or not ours to read, has nothing.
     """
-    return entry in (_read_all(f"/proc/{pid}/environ") or b"").split(b"\0")
+    return (_read_all(f"/proc/{pid}/environ") or b"").split(b"\0")
+
+
+def environ_has(pid: int, entry: bytes) -> bool:
+    """Tell whether `pid` was executed with `entry` (b"KEY=value") in its environment, as `environ` shows it."""
+    return entry in environ(pid)
 
 
 def rss_bytes(pid: int) -> int | None:

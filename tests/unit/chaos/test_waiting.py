@@ -404,6 +404,6 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 def test_a_tree_that_spins_gets_only_the_time_that_nobody_else_wants(
     child: subprocess.Popen[bytes],
 ) -> None:
-    patience._be_nice([child.pid, 2**22 + 1])
+    patience._set_nice([child.pid, 2**22 + 1], patience.SPIN_NICE)
 
     assert os.getpriority(os.PRIO_PROCESS, child.pid) == 19

@@ -75,8 +75,8 @@ class TestReceipts:
     def test_a_fault_inside_a_job_needs_no_injection(self) -> None:
         assert verdict(warm("exit-in-job").receipt(), "wrong-result") == "valid"
 
-    def test_a_null_plan_is_unknown_whatever_it_shows(self) -> None:
-        assert {f.verdict for f in judge(lost(KILL, null=True).hit(ONE).stop().trial())} == {
+    def test_a_null_plan_is_unknown_for_it_has_no_receipt(self) -> None:
+        assert {f.verdict for f in judge(lost(KILL, null=True).inject(ONE).stop().trial())} == {
             "unknown",
             "not applicable",
         }

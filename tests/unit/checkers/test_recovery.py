@@ -143,6 +143,17 @@ class TestShutdownHang:
     def test_a_shutdown_that_returns_or_raises_is_valid(self, error: str | None) -> None:
         assert verdict(warm().stop(error=error), "shutdown-hang") == "valid"
 
+    def test_a_return_after_it_was_judged_to_hang_is_invalid(self) -> None:
+        found = the(self.stopping().judged(op="stop").write("ok", op="stop"), "shutdown-hang")
+
+        assert (found.verdict, found.effect) == ("invalid", "the shutdown never returns")
+        assert "returned only at" in found.evidence[0]
+
+    def test_a_return_before_a_wait_is_judged_is_valid(self) -> None:
+        history = self.stopping().write("ok", op="stop").at(4000).judged(op="stop")
+
+        assert verdict(history, "shutdown-hang") == "valid"
+
     def test_a_suspicion_is_unknown(self) -> None:
         history = self.stopping().mark("suspect", op="stop", why="quiet")
 

@@ -41,6 +41,9 @@ class Stage:
     def command(self, do: str, **arguments: object) -> None:
         self.commands.append((do, arguments))
 
+    def note(self, **data: object) -> None:
+        self.saw("note", data=data)
+
     def saw(self, kind: str, **fields: Any) -> None:
         self.events.append(Event(t=len(self.events), kind=kind, **fields))
 

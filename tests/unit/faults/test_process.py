@@ -146,14 +146,25 @@ def test_the_replacement_is_killed_as_well(stage: Stage, born: Born) -> None:
     stage.workers = lambda: next(rows)  # type: ignore[method-assign]
     inject("kill-starting", stage, victim)
 
-    until(lambda: FAULTS["kill-starting"].receipt(stage, SPEC, [victim, replacement]))
+    until(lambda: FAULTS["kill-starting"].receipt(stage, SPEC, [victim]))
+    assert not procfs.alive(replacement)
 
 
-def test_a_replacement_that_never_comes_is_waited_for_a_bounded_time(
+def test_a_replacement_that_lives_on_is_no_receipt(stage: Stage, born: Born) -> None:
+    victim, replacement = born(), born()
+    stage.note(replacement={"pid": replacement.pid, "born": replacement.born})
+    inject("kill-all", stage, victim)
+    until(lambda: FAULTS["kill-all"].receipt(stage, SPEC, [victim]))
+
+    assert FAULTS["kill-starting"].receipt(stage, SPEC, [victim]) is None
+
+
+def test_a_replacement_that_never_comes_makes_the_fault_moot(
     stage: Stage, born: Born, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("poolproof.faults.process.BIRTH_SECONDS", 0.01)
     victim = born()
     inject("kill-starting", stage, victim)
 
-    until(lambda: FAULTS["kill-starting"].receipt(stage, SPEC, [victim]))
+    assert FAULTS["kill-starting"].receipt(stage, SPEC, [victim]) is None
+    assert "no replacement" in (FAULTS["kill-starting"].moot(stage.events) or "")

@@ -269,4 +269,4 @@ def test_where_there_is_no_terminal_it_is_wide_enough_for_the_tables(
     show(result(faults=(row,)))
 
     assert "x" * 100 in capsys.readouterr().out
-    assert terminal._console().width == PLAIN_WIDTH
+    assert terminal.plain_console().width == PLAIN_WIDTH

@@ -1,0 +1,258 @@
+"""Where things were created, and in whose turn: the audit events of the interpreter, noted while a guard is on.
+
+Nothing is patched. An audit hook cannot be taken away again, so there is one for the whole process, and it does
+nothing while no notes are kept.
+"""
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+MOST_FRAMES: Final = 64
+MOST_PATHS: Final = 4096
+MOST_CHILDREN: Final = 256
+BEFORE_ALL: Final = 0
+
+
+class Site(NamedTuple):
+    """One place in the code, and whose turn it was there."""
+
+    file: str
+    line: int
+    function: str
+    owner: int
+    imported: bool
+
+    def __str__(self) -> str:
+        return f"{shortened(self.file)}:{self.line} in {self.function}"
+
+
+@dataclass(slots=True)
+class Notes:
+    """What was created since they were begun; `owner` is the number of whoever's turn it is.
+
+    What a thread creates is in the turn in which the thread was started: a server that a session's fixture
+    started answers for its handlers, whichever test is running.
+    """
+
+    owner: int = BEFORE_ALL
+    threads: "WeakKeyDictionary[threading.Thread, Site]" = field(default_factory=WeakKeyDictionary)
+    sockets: "WeakKeyDictionary[Any, Site]" = field(default_factory=WeakKeyDictionary)
+    opened: dict[str, Site] = field(default_factory=dict)
+    made: dict[str, Site] = field(default_factory=dict)
+    variables: dict[str, tuple[str | None, Site]] = field(default_factory=dict)
+    children: deque[tuple[tuple[str, ...], Site]] = field(
+        default_factory=lambda: deque(maxlen=MOST_CHILDREN)
+    )
+    settings: dict[str, Site] = field(default_factory=dict)
+    imported: set[str] = field(default_factory=set)
+
+    def forget(self) -> None:
+        """Drop what only matters within one turn."""
+        for notes in (self.opened, self.made, self.variables, self.children, self.settings):
+            notes.clear()
+        self.imported.clear()
+
+    def mine(self, site: Site | None) -> bool:
+        """Tell whether this was created in the present turn, by no import; what was not seen is."""
+        return site is None or (site.owner == self.owner and not site.imported)
+
+    def turn(self) -> int:
+        """Return whose turn the running thread belongs to."""
+        ident = threading.get_ident()
+        if ident == _MAIN_IDENT:
+            return self.owner
+        thread: threading.Thread | None = threading._active.get(ident)  # type: ignore[attr-defined]  # noqa: SLF001
+        site = None if thread is None else self.threads.get(thread)
+        return BEFORE_ALL if site is None else site.owner
+
+
+_MAIN_IDENT: Final = threading.main_thread().ident
+_keepers: list[Notes] = []
+_hooked = False
+
+
+def keep(notes: Notes) -> None:
+    """Write these notes from here on."""
+    global _hooked  # noqa: PLW0603 (a hook is for ever, so there is one)
+    _keepers.append(notes)
+    if not _hooked:
+        sys.addaudithook(_hook)
+        _hooked = True
+    _announce_threads()
+
+
+def drop(notes: Notes) -> None:
+    """Write these notes no longer."""
+    _keepers.remove(notes)
+    if not _keepers and sys.version_info < (3, 12):
+        threading._start_new_thread = _start_new_thread  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+_start_new_thread: Final = getattr(threading, "_start_new_thread", None)
+
+
+def _announce_threads() -> None:
+    """Raise the event that Python 3.11 does not have yet."""
+    if sys.version_info < (3, 12):
+        threading._start_new_thread = _announced  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _announced(function: Any, args: tuple[Any, ...]) -> Any:
+    sys.audit("_thread.start_new_thread", function, args, None)
+    assert _start_new_thread is not None
+    return _start_new_thread(function, args)
+
+
+def shortened(file: str) -> str:
+    """Return a path as a reader wants it: relative to the working directory where it lies below."""
+    with suppress(OSError):
+        here = os.getcwd() + os.sep
+        return file.removeprefix(here)
+    return file
+
+
+def _thread(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
+    thread = getattr(args[0], "__self__", None)
+    if isinstance(thread, threading.Thread):
+        notes.threads[thread] = site
+
+
+def _socket(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
+    notes.sockets[args[0]] = site
+
+
+def _open(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
+    path, _, flags = args
+    if isinstance(path, int) or len(notes.opened) >= MOST_PATHS:
+        return
+    name = os.path.abspath(os.fsdecode(path))
+    notes.opened[name] = site
+    if isinstance(flags, int) and flags & os.O_CREAT and not os.path.lexists(name):
+        notes.made[name] = site
+
+
+def _make(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
+    if len(notes.made) < MOST_PATHS and not isinstance(args[0], int):
+        notes.made[os.path.abspath(os.fsdecode(args[0]))] = site
+
+
+def _make_second(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
+    _make(notes, args[1:], site)
+
+
+def _variable(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
+    value = os.fsdecode(args[1]) if len(args) > 1 else None
+    notes.variables[os.fsdecode(args[0])] = (value, site)
+
+
+def _child(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
+    argv = args[1] if len(args) > 1 else ()
+    words = [argv] if isinstance(argv, str | bytes | os.PathLike) else list(argv)
+    notes.children.append((tuple(os.fsdecode(word) for word in words), site))
+
+
+def _import(notes: Notes, args: tuple[Any, ...], _site: Site) -> None:
+    notes.imported.add(args[0].partition(".")[0])
+
+
+def _setting(name: str) -> Callable[[Notes, tuple[Any, ...], Site], None]:
+    def note(notes: Notes, _args: tuple[Any, ...], site: Site) -> None:
+        notes.settings[name] = site
+
+    return note
+
+
+_EVENTS: Final[dict[str, Callable[[Notes, tuple[Any, ...], Site], None]]] = {
+    "_thread.start_new_thread": _thread,
+    "_thread.start_joinable_thread": _thread,
+    "socket.__new__": _socket,
+    "import": _import,
+    "open": _open,
+    "os.mkdir": _make,
+    "os.rename": _make_second,
+    "os.link": _make_second,
+    "os.symlink": _make_second,
+    "os.putenv": _variable,
+    "os.unsetenv": _variable,
+    "subprocess.Popen": _child,
+    "os.posix_spawn": _child,
+    "os.fork": lambda notes, _args, site: _child(notes, (), site),
+    "os.forkpty": lambda notes, _args, site: _child(notes, (), site),
+    "os.chdir": _setting("cwd"),
+    "resource.setrlimit": _setting("rlimit"),
+    "sys.setprofile": _setting("trace"),
+    "sys.settrace": _setting("trace"),
+    "sys.excepthook": _setting("excepthook"),
+}
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    note = _EVENTS.get(event)
+    if note is None or not _keepers:
+        return
+    with suppress(Exception):  # an audit hook that raises would stop what it watches
+        for notes in _keepers:
+            note(notes, args, _site(notes))
+
+
+class _Kind:
+    OWN: Final = 0
+    LIBRARY: Final = 1
+    IMPORT: Final = 2
+    RUNNER: Final = 3
+
+
+_STDLIB: Final = os.path.dirname(os.__file__) + os.sep
+_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_kinds: dict[str, int] = {}
+
+
+def kind(file: str) -> int:
+    """Return what stands in a file: the user's own code, a library's, the import system or pytest."""
+    found = _kinds.get(file)
+    if found is None:
+        found = _kinds[file] = _kind(file)
+    return found
+
+
+def is_own(file: str) -> bool:
+    """Tell whether a file is neither of the standard library, nor installed, nor ours."""
+    return kind(file) == _Kind.OWN
+
+
+def _kind(file: str) -> int:
+    if file.startswith("<frozen importlib"):
+        return _Kind.IMPORT
+    if f"{os.sep}_pytest{os.sep}" in file or f"{os.sep}pluggy{os.sep}" in file:
+        return _Kind.RUNNER
+    installed = file.startswith(_STDLIB) or f"{os.sep}site-packages{os.sep}" in file
+    if installed or file.startswith((_OURS, "<frozen")):
+        return _Kind.LIBRARY
+    return _Kind.OWN
+
+
+def _site(notes: Notes) -> Site:
+    """Return the innermost frame of the user's own code, else the innermost of all."""
+    frame = sys._getframe(2)  # noqa: SLF001 (the walk must not cost more than what it explains)
+    own = innermost = frame
+    found = imported = False
+    for _ in range(MOST_FRAMES):
+        here = kind(frame.f_code.co_filename)
+        if here == _Kind.RUNNER:
+            break
+        imported = imported or here == _Kind.IMPORT
+        if here == _Kind.OWN and not found:
+            own, found = frame, True
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    chosen = own if found else innermost
+    code = chosen.f_code
+    return Site(code.co_filename, chosen.f_lineno or 0, code.co_qualname, notes.turn(), imported)

@@ -1,0 +1,83 @@
+"""Puts the guard together: options, policy, resources, and the hook objects that pytest gets."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from poolproof.isolation import blame
+from poolproof.isolation.attribution import Ledger
+from poolproof.isolation.guard import Guard
+from poolproof.isolation.policy import MODES, Policy, PolicyError, parse_actions, read_pins
+from poolproof.isolation.resources import interpreter, process
+from poolproof.isolation.resources.base import Resource
+from poolproof.isolation.resources.descriptors import Descriptors
+from poolproof.isolation.resources.threads import Threads
+from poolproof.isolation.tally import PROPERTY, Cost, Tally
+
+BY_EVENTS: Final = ("pin",)
+
+
+def start(config: pytest.Config) -> None:
+    """Register the guard's hooks, unless it is off.
+
+    Raises:
+        pytest.UsageError: what was configured cannot be meant so.
+    """
+    try:
+        policy, resources, notes = _configured(config)
+    except PolicyError as error:
+        raise pytest.UsageError(str(error)) from error
+    if policy.mode == "off":
+        return
+    cost = Cost()
+    blame.keep(notes)
+    config.add_cleanup(lambda: blame.drop(notes))
+    config.pluginmanager.register(Guard(Ledger(resources, notes), policy, cost), "poolproof-guard")
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Sender(cost), "poolproof-sender")
+    else:
+        config.pluginmanager.register(Tally(policy.mode, cost), "poolproof-tally")
+
+
+class _Sender:
+    """Hands a worker's costs to its controller."""
+
+    def __init__(self, cost: Cost) -> None:
+        self._cost = cost
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        output: dict[str, Any] = session.config.workeroutput  # type: ignore[attr-defined]
+        output[PROPERTY] = dict(self._cost.steps)
+
+
+def _configured(config: pytest.Config) -> tuple[Policy, list[Resource], blame.Notes]:
+    mode = config.getoption("poolproof_mode") or config.getini("poolproof")
+    if mode not in MODES:
+        raise PolicyError(f"poolproof: expected {', '.join(MODES)}, got {mode!r}")
+    notes = blame.Notes()
+    resources = _resources(config, notes)
+    known = [*BY_EVENTS, *(slug for resource in resources for slug in resource.slugs)]
+    policy = Policy(
+        mode=mode,
+        actions=parse_actions(config.getini("poolproof_policy"), known),
+        pins=read_pins(config.rootpath / Path(config.getini("poolproof_pins"))),
+    )
+    wanted = [r for r in resources if any(policy.action(slug) != "ignore" for slug in r.slugs)]
+    return policy, wanted, notes
+
+
+def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
+    factory = getattr(config, "_tmp_path_factory", None)
+    return [
+        process.settings(),
+        process.SignalHandlers(),
+        process.Environment(notes),
+        interpreter.settings(),
+        interpreter.ExitCallbacks(lambda: getattr(factory, "_basetemp", None) is not None),
+        interpreter.ContextVariables(),
+        interpreter.Modules(),
+        Descriptors(),
+        Threads(),
+    ]

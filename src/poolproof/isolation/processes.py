@@ -1,0 +1,136 @@
+"""The processes that a test has started, and their end.
+
+A process belongs to whoever was in charge when it appeared below us, or whose token it carries, never by its name.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Final
+
+from poolproof.isolation.containment import send_signal
+from poolproof.watch import procfs
+
+GRACE_SECONDS: Final = 1.0
+KILL_SECONDS: Final = 5.0
+
+
+class Started:
+    """The processes that appear below this one from now on.
+
+    Args:
+        token: an environment entry, KEY=value, that they may carry; those are found wherever they have gone.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._before = below()
+        self._last_pid = last_pid()
+
+    def spare(self, others: Iterable[procfs.Identity]) -> None:
+        """Count these as somebody else's: a fixture of a wider scope has started them meanwhile."""
+        self._before |= set(others)
+
+    def left(self) -> list[procfs.Identity]:
+        """Return those that still run; where no process was born at all, that costs the reading of one small file."""
+        if last_pid() == self._last_pid:
+            return []
+        found = below() | set(carriers([self._token]))
+        return [who for who in found - self._before - infrastructure() if procfs.alive(who)]
+
+
+def below() -> set[procfs.Identity]:
+    """Return who is below this process now."""
+    pids = procfs.descendants(os.getpid())
+    return {who for pid in pids if (who := procfs.identity(pid)) is not None}
+
+
+def carriers(tokens: list[str]) -> Iterator[procfs.Identity]:
+    """Yield the processes that were executed with one of these entries in their environment, but for this one."""
+    entries = {token.encode() for token in tokens}
+    for name in os.listdir("/proc"):
+        if (
+            name.isdigit()
+            and int(name) != os.getpid()
+            and entries.intersection(procfs.environ(int(name)))
+        ):
+            who = procfs.identity(int(name))
+            if who is not None:
+                yield who
+
+
+def parent(who: procfs.Identity) -> int | None:
+    """Return the pid of its parent; None if it is gone."""
+    found = procfs.stat(who.pid)
+    return None if found is None else found.parent
+
+
+def title(who: procfs.Identity) -> str:
+    """Return what a person needs to recognise it."""
+    return f"{who.pid} ({' '.join(procfs.cmdline(who.pid))[:100] or '?'})"
+
+
+def last_pid() -> str:
+    """Return the number of the latest process or thread that was born on this machine (/proc/loadavg, last field)."""
+    return procfs.read("/proc/loadavg").split()[-1].decode()
+
+
+def infrastructure() -> set[procfs.Identity]:
+    """Return the processes that multiprocessing keeps for itself, which serve every test of the process."""
+    return {who for pid in _servants() if (who := procfs.identity(pid)) is not None} | SPARED
+
+
+# Processes of ours that serve every test; whoever starts one adds it.
+SPARED: Final[set[procfs.Identity]] = set()
+
+
+def _servants() -> Iterator[int]:
+    for module, holder, attribute in (
+        ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
+        ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"),
+    ):
+        pid = getattr(getattr(sys.modules.get(module), holder, None), attribute, None)
+        if isinstance(pid, int):
+            yield pid
+
+
+def end(found: Iterable[procfs.Identity], *, grace: float = GRACE_SECONDS) -> list[procfs.Identity]:
+    """Ask them to end, then force them; return those that live even so.
+
+    SIGTERM comes first, so that coverage and other clean-up of theirs can happen.
+
+    Args:
+        found: the processes.
+        grace: how many seconds they have after SIGTERM.
+    """
+    left = list(found)
+    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, KILL_SECONDS)):
+        for who in left:
+            send_signal(who, number)
+            send_signal(who, signal.SIGCONT)  # one that is stopped could not even die of SIGTERM
+        left = _outlive(left, time.monotonic() + seconds)
+        if not left:
+            break
+    return left
+
+
+def _outlive(found: list[procfs.Identity], deadline: float) -> list[procfs.Identity]:
+    for who in found:
+        with suppress(OSError):  # it is gone, and the pid is nobody's
+            _wait(who, deadline)
+    return [who for who in found if procfs.alive(who)]
+
+
+def _wait(who: procfs.Identity, deadline: float) -> None:
+    descriptor = os.pidfd_open(who.pid)
+    try:
+        if procfs.alive(who):
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(max(deadline - time.monotonic(), 0) * 1000)
+    finally:
+        os.close(descriptor)

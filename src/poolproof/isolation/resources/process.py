@@ -1,0 +1,187 @@
+"""Settings of the process: environment, directory, umask, limits, locale, time zone, signals."""
+
+import _signal
+import locale
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable  # noqa: TC003
+from typing import Any, Final
+
+from poolproof.isolation.blame import Notes
+from poolproof.isolation.resources.base import ABSENT, Change, Finding, State, shown
+from poolproof.isolation.resources.settings import Setting, Settings
+
+
+def settings() -> Settings:
+    """Return the settings of this process."""
+    return Settings(
+        [
+            Setting("cwd", "working directory", _directory, os.chdir),
+            Setting("umask", "umask", _umask, os.umask),
+            Setting("locale", "locale", _locale, lambda old: locale.setlocale(locale.LC_ALL, old)),
+            Setting("timezone", "time zone", lambda: (time.tzname, time.timezone), _set_timezone),
+            Setting("socket-timeout", "default socket timeout", *_SOCKET_TIMEOUT),
+            Setting("affinity", "processors", lambda: os.sched_getaffinity(0), _set_affinity),
+            Setting("priority", "priority", lambda: os.getpriority(os.PRIO_PROCESS, 0), _set_nice),
+            Setting("signal", "blocked signals", _blocked, _block),
+            *(_timer(name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")),
+            *(_limit(name) for name in dir(resource) if name.startswith("RLIMIT_")),
+        ]
+    )
+
+
+_SOCKET_TIMEOUT: Final = (socket.getdefaulttimeout, socket.setdefaulttimeout)
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "(removed)"
+
+
+def _umask() -> int:
+    """Read it from /proc: to set and restore it would race with the other threads."""
+    descriptor = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(descriptor, 512)
+    finally:
+        os.close(descriptor)
+    return int(text[text.index(b"Umask:") + 6 :].split(None, 1)[0], 8)
+
+
+def _locale() -> str:
+    return locale.setlocale(locale.LC_ALL)
+
+
+def _set_timezone(_old: object) -> None:
+    time.tzset()
+
+
+def _set_affinity(old: Any) -> None:
+    os.sched_setaffinity(0, old)
+
+
+def _set_nice(old: int) -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, old)
+
+
+def _blocked() -> frozenset[int]:
+    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def _block(old: Any) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+def _timer(name: str) -> Setting:
+    which = getattr(signal, name)
+    armed: Callable[[], bool] = lambda: signal.getitimer(which)[0] > 0  # noqa: E731
+    return Setting("signal", f"{name} armed", armed, lambda _old: signal.setitimer(which, 0))
+
+
+def _limit(name: str) -> Setting:
+    which = getattr(resource, name)
+    return Setting(
+        "rlimit",
+        name,
+        lambda: resource.getrlimit(which),
+        lambda old: resource.setrlimit(which, old),
+    )
+
+
+class SignalHandlers:
+    """What each signal does."""
+
+    slugs: Final = ("signal",)
+    fades: Final = False
+
+    def __init__(self) -> None:
+        self._signals = [int(number) for number in signal.valid_signals()]
+
+    def look(self) -> State:
+        """Return each signal's handler, by the C function: enumerations would cost ten times more."""
+        return {number: _signal.getsignal(number) for number in self._signals}
+
+    def judge(self, change: Change, notes: Notes) -> Finding:
+        """Report every change."""
+        del notes
+        assert isinstance(change.key, int)
+        name = signal.Signals(change.key).name if change.key in _NAMED else str(change.key)
+        return Finding(
+            resource="signal", what=f"{name}: {_handler(change.old)} -> {_handler(change.new)}"
+        )
+
+    def undo(self, change: Change) -> None:
+        """Install the old handler again; one that was not made in Python cannot be."""
+        assert isinstance(change.key, int)
+        if change.old is not None and change.old is not ABSENT:
+            signal.signal(change.key, change.old)  # type: ignore[arg-type]
+
+
+_NAMED: Final = frozenset(int(number) for number in signal.Signals)
+
+
+def _handler(value: object) -> str:
+    if isinstance(value, int) and value in iter(signal.Handlers):
+        return signal.Handlers(value).name
+    return "one not made in Python" if value is None else shown(value)
+
+
+# pytest and its plugins keep these up to date themselves.
+_MOVING: Final = ("PYTEST_", "COV_CORE_")
+
+
+class Environment:
+    """The environment, and what went into it past `os.environ`."""
+
+    slugs: Final = ("environment",)
+    fades: Final = False
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    def look(self) -> State:
+        """Return the variables as bytes, and those that `os.putenv` set without telling `os.environ`."""
+        data: dict[Any, Any] = os.environ._data.copy()  # type: ignore[attr-defined]  # noqa: SLF001 (60 times cheaper)
+        if self._notes.variables:
+            for name, (value, _) in self._notes.variables.items():
+                if os.environ.get(name) != value:
+                    data["putenv", name] = value
+        return data
+
+    def judge(self, change: Change, notes: Notes) -> Finding | None:
+        """Report what is set, changed or removed; values are not shown, they may be secret."""
+        name = _variable(change.key)
+        if name.startswith(_MOVING):
+            return None
+        site = notes.variables.get(name, (None, ""))[1]
+        verb = "set" if change.appeared else "removed" if change.new is ABSENT else "changed"
+        if isinstance(change.key, tuple):
+            verb += " by os.putenv, which os.environ does not see"
+        return Finding(resource="environment", what=f"{name} {verb}", where=str(site))
+
+    def undo(self, change: Change) -> None:
+        """Set or remove the variable."""
+        name = _variable(change.key)
+        if isinstance(change.key, tuple):
+            self._notes.variables.pop(name, None)
+            known = os.environ.get(name)
+            os.unsetenv(name) if known is None else os.putenv(name, known)
+        elif change.old is ABSENT:
+            os.environ.pop(name, None)
+        else:
+            assert isinstance(change.old, bytes)
+            os.environ[name] = os.fsdecode(change.old)
+        if name == "TZ":
+            time.tzset()
+
+
+def _variable(key: object) -> str:
+    if isinstance(key, tuple):
+        return str(key[1])
+    assert isinstance(key, bytes)
+    return os.fsdecode(key)
