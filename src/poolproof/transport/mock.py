@@ -83,7 +83,8 @@ class MockLink(Link):
             return None
         return (request[0], payload, *request[2:])
 
-    def _emit(self, replies: list[Reply]) -> None:
+    def _emit(self, replies: list[Reply], busy_ns: int) -> None:
+        self.busy_ns += busy_ns
         self._answered(list(map(self._returned, replies)))
 
     def _returned(self, reply: Reply) -> Reply:
