@@ -14,18 +14,36 @@ if TYPE_CHECKING:
     from poolproof.pool.pool import Pool
     from poolproof.stack import Stack
 
-ON_EVERY_LAYER: Final = frozenset({"stack", "isolated_pool"})
+LAYERS: Final = ("mock", "bridge_mock", "full")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes our `stack` or `isolated_pool`, and names no layer, on every layer."""
+    ours = "poolproof_stacks" in metafunc.fixturenames and "layer" in metafunc.fixturenames
+    if ours and metafunc.definition.get_closest_marker("layer") is None:
+        each = [pytest.param(layer, marks=pytest.mark.layer(layer)) for layer in LAYERS]
+        metafunc.parametrize("layer", each)
 
 
 @pytest.fixture
 def layer() -> str:
-    """The layer that the test runs on; the plugin gives each test its own."""
-    raise pytest.UsageError("expected the plugin to have chosen a layer, got none; is it loaded?")
+    """The layer that the test runs on; each test is given its own."""
+    raise pytest.UsageError(
+        "expected a test that takes `layer` to be marked, as in @pytest.mark.layer('mock', 'full'), "
+        "or to take `stack`; got neither"
+    )
+
+
+@pytest.fixture
+def poolproof_stacks() -> None:
+    """By this name a test is known to take a fixture of ours, and no other of the same name."""
 
 
 @pytest.fixture
 def stack(
-    request: pytest.FixtureRequest, layer: str
+    request: pytest.FixtureRequest,
+    layer: str,
+    poolproof_stacks: None,  # noqa: ARG001
 ) -> "Callable[..., AbstractAsyncContextManager[Stack]]":
     """Start stacks on the test's layer: `async with stack(Worker, size=2) as running: ...`.
 
@@ -59,7 +77,9 @@ def stack(
 
 @pytest.fixture
 def isolated_pool(
-    request: pytest.FixtureRequest, layer: str
+    request: pytest.FixtureRequest,
+    layer: str,
+    poolproof_stacks: None,  # noqa: ARG001
 ) -> "Callable[..., AbstractAsyncContextManager[Pool]]":
     """Start pools of their own on the test's layer: `async with isolated_pool(Worker) as pool: ...`."""
 
