@@ -5,6 +5,7 @@ standard library, nothing else.
 """
 
 import argparse
+import os
 from typing import Final
 
 import pytest
@@ -70,8 +71,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--layer",
         dest="poolproof_layer",
         choices=(*LAYERS, "all"),
-        default="all",
-        help="run only the tests of this layer; all (the default) also runs tests of no layer",
+        default=os.environ.get("POOLPROOF_LAYER", "all"),
+        help="run only the tests of this layer; all (the default, or $POOLPROOF_LAYER) also runs "
+        "tests of no layer",
     )
 
 
@@ -88,6 +90,17 @@ def pytest_configure(config: pytest.Config) -> None:
     _start_the_guard(config)
     _offer_sandboxes(config)
     _offer_simulation(config)
+    _offer_stacks(config)
+
+
+def _offer_stacks(config: pytest.Config) -> None:
+    from poolproof import fixtures  # noqa: PLC0415 (late, as the others)
+
+    if (layer := config.getoption("poolproof_layer")) not in (*LAYERS, "all"):
+        # The command line is checked by its parser, so that this comes from the environment.
+        expected = ", ".join((*LAYERS, "all"))
+        raise pytest.UsageError(f"POOLPROOF_LAYER: expected one of {expected}, got {layer!r}")
+    config.pluginmanager.register(fixtures, "poolproof-stacks")
 
 
 def _offer_sandboxes(config: pytest.Config) -> None:

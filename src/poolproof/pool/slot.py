@@ -36,6 +36,7 @@ class Slot:
     """
 
     __slots__ = (
+        "_busy_ns",
         "_service_ns",
         "_settings",
         "_since_ns",
@@ -64,6 +65,7 @@ class Slot:
         self.emptied: Callable[[], None] | None = None
         self._settings = settings
         self._service_ns = 0.0
+        self._busy_ns = 0
         self._since_ns = now_ns
 
     @property
@@ -112,14 +114,22 @@ class Slot:
 
     def answered(self, count: int, now_ns: int) -> None:
         """Take note of `count` answers that came together: room, and how long a job takes."""
-        took = (now_ns - self._since_ns) / count
-        self._since_ns = now_ns
+        took = self._took(now_ns) / count
         if not self.jobs:
             self.idle_since_ns = now_ns
         self._service_ns += (took - self._service_ns) / (_MEMORY if self._service_ns else 1)
         if self.lease is None:
             self.worker.checkin(now_ns, count)
             self.set_window(now_ns)
+
+    def _took(self, now_ns: int) -> int:
+        """Return how long the worker was at what it has just answered.
+
+        It says so itself where it can: seen from here, the time includes the way there and back.
+        """
+        since, self._since_ns = self._since_ns, now_ns
+        busy, self._busy_ns = self._busy_ns, getattr(self.link, "busy_ns", 0)
+        return self._busy_ns - busy or now_ns - since
 
     def set_window(self, now_ns: int) -> None:
         """Fit the window to the service time, to the bytes under way, and to who waits for it."""

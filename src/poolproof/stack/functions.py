@@ -19,7 +19,7 @@ class Calls:
         function, args = pickle.loads(request)  # noqa: S301 - from our own caller
         try:
             result = function(*args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is carried to the caller
             return _pickled_error(error)
         return pickle.dumps((True, result))
 

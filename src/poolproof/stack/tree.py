@@ -1,8 +1,9 @@
 """The supervision tree of a stack: the base first, then the layer, which requires all of it."""
 
+import contextlib
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from poolproof.errors import PoolError
 from poolproof.pool.circuit_breaker import CircuitBreaker
@@ -14,9 +15,11 @@ from poolproof.stack.orchestrator import Orchestrator
 from poolproof.stack.service import ServiceStarter
 from poolproof.supervision import (
     ChildSpec,
+    ExitReason,
     IsolatedSupervisor,
     Registry,
     Sink,
+    StartError,
     start_isolated_supervisor,
 )
 
@@ -126,10 +129,8 @@ class Stack:
 
     async def stop(self) -> None:
         """Finish what was submitted, then end everything; harmless where it has ended."""
-        try:
+        with contextlib.suppress(PoolError):
             await self.pool.close()
-        except PoolError:
-            pass
         await self.tree.stop()
         self.env.ledger.close()
 
@@ -158,7 +159,8 @@ async def start_stack(
         sink: where the events of the tree go.
 
     Raises:
-        StartError: a part did not start; nothing is left of the others.
+        StartFailedError: a worker did not start, as its cause says; nothing is left of the others.
+        StartError: a part of the base did not start; the same.
     """
     try:
         tree = await start_isolated_supervisor(
@@ -170,7 +172,25 @@ async def start_stack(
             registry=env.registry,
             sink=sink,
         )
+    except StartError as error:
+        env.ledger.close()
+        root = _pool_error_in(error.reason)
+        if root is None:
+            raise
+        raise root from root.__cause__
     except BaseException:
         env.ledger.close()
         raise
     return Stack(env, tree)
+
+
+def _pool_error_in(reason: object) -> PoolError | None:
+    """Return the pool's own error within the reason of a supervisor's failed start."""
+    if isinstance(reason, PoolError):
+        return reason
+    if isinstance(reason, ExitReason):
+        return _pool_error_in(reason.detail)
+    if isinstance(reason, tuple):
+        parts = cast("tuple[object, ...]", reason)
+        return next(filter(None, map(_pool_error_in, parts)), None)
+    return None

@@ -139,11 +139,14 @@ class WorkerLink(Protocol):
         number: which of the pool's workers.
         epoch: which incarnation of it.
         pid: its process; None where it has none of its own.
+        busy_ns: for how long it says it was busy with what it has answered, in all; brought up to
+            date before its replies are told. 0 if it does not say.
     """
 
     number: int
     epoch: int
     pid: int | None
+    busy_ns: int
 
     @property
     def in_flight_bytes(self) -> int:

@@ -12,7 +12,11 @@ from poolproof.transport.base import ErrorKind, WireError
 TYPE_CHARACTERS: Final = 200
 MESSAGE_CHARACTERS: Final = 4_000
 TRACEBACK_CHARACTERS: Final = 16_000
-_OURS: Final = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - compared with the names that frames have
+_HERE: Final = os.path.dirname(__file__)  # noqa: PTH120 - compared with the names that frames have
+_OURS: Final = frozenset(
+    os.path.join(_HERE, f"{name}.py")  # noqa: PTH118 - as above
+    for name in ("actor", "mailbox", "packing", "starting", "worker")
+)
 _CUT: Final = "[...]\n"
 
 
@@ -100,6 +104,6 @@ def _category(error: BaseException) -> str:
 
 def _theirs(trace: TracebackType | None) -> TracebackType | None:
     """Skip our own frames, which differ between layers."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+    while trace is not None and trace.tb_frame.f_code.co_filename in _OURS:
         trace = trace.tb_next
     return trace

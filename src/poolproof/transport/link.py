@@ -16,12 +16,14 @@ class Link(WorkerLink):
 
     Attributes:
         dropped: how many frames or replies were thrown away: nobody waited for them.
+        busy_ns: for how long the worker says it was busy with the requests that it has answered.
     """
 
     def __init__(self, number: int, epoch: int) -> None:
         self.number, self.epoch = number, epoch
         self.pid: int | None = None
         self.dropped = 0
+        self.busy_ns = 0
         self._events: WorkerEvents = _Nobody()
         self._loop = asyncio.get_running_loop()
         self._shares: dict[int, int] = {}  # by id: its share of the bytes of its frame

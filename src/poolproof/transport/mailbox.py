@@ -38,7 +38,7 @@ class Mailbox:
 
     Args:
         actor: whose requests they are; its `init` has succeeded.
-        emit: takes a batch of replies.
+        emit: takes a batch of replies, and how many nanoseconds their handlers took.
         crashed: takes what ended the worker: SystemExit, or what no handler may raise.
         began: told each id just before it is begun.
     """
@@ -47,7 +47,7 @@ class Mailbox:
         self,
         actor: Actor,
         *,
-        emit: Callable[[list[Reply]], None],
+        emit: Callable[[list[Reply], int], None],
         crashed: Callable[[BaseException], None],
         began: Callable[[int], None] | None = None,
     ) -> None:
@@ -59,6 +59,7 @@ class Mailbox:
         self._clock = loop_clock()
         self._queue: deque[Request | Errand] = deque()
         self._replies: list[Reply] = []
+        self._since = 0.0
         self._cancelled: set[int] = set()
         self._turning = False
         self._task: asyncio.Task[None] | None = None
@@ -111,11 +112,13 @@ class Mailbox:
     def _turn(self) -> None:
         """Do what is here, for a while; the other way of `_run`, for an actor that never awaits."""
         self._turning = False
-        until = self._loop.time() + TURN_SECONDS
+        time = self._loop.time
+        self._since = time()
+        until = self._since + TURN_SECONDS
         try:
             while self._queue:
                 self._one(self._queue.popleft())
-                if self._loop.time() > until:
+                if time() > until:
                     break
         except KeyboardInterrupt:
             raise
@@ -140,11 +143,13 @@ class Mailbox:
 
     async def _run(self) -> None:
         """Do what is here until nothing is left; replies go out whenever the loop turns."""
-        until = self._loop.time() + TURN_SECONDS
+        self._since = self._loop.time()
+        until = self._since + TURN_SECONDS
         try:
             while self._queue:
                 await self._one_async(self._queue.popleft())
                 if self._loop.time() > until:
+                    self._flush()
                     await asyncio.sleep(0)
                     until = self._loop.time() + TURN_SECONDS
         except (KeyboardInterrupt, asyncio.CancelledError):
@@ -200,10 +205,13 @@ class Mailbox:
         self._replies.append((request_id, False, describe.cancelled(begun=False)))
 
     def _flush(self) -> None:
-        if self._replies:
-            replies, self._replies = self._replies, []
-            self._emit(replies)
+        if not self._replies:
+            return
+        replies, self._replies = self._replies, []
+        now = self._loop.time()
+        busy, self._since = now - self._since, now
+        self._emit(replies, round(busy * 1e9))
 
 
-def _nowhere(_replies: list[Reply]) -> None:
+def _nowhere(_replies: list[Reply], _busy_ns: int) -> None:
     """Take the replies of a worker that is dead."""

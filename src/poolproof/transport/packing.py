@@ -78,12 +78,15 @@ def settle(where: Home) -> None:
             multiprocessing.spawn.prepare(where.main)
         return
     try:
-        importlib.import_module(where.module)
+        found = importlib.import_module(where.module)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if where.file is None or not f"{where.module}.".startswith(f"{missing}."):
             raise
         _load(where.module, where.file)
+    else:
+        if where.file is not None and getattr(found, "__file__", None) != where.file:
+            _load(where.module, where.file)  # another one of that name comes first on the path
 
 
 def _load(name: str, file: str) -> None:

@@ -30,7 +30,7 @@ from poolproof.transport.starting import start_failed
 from poolproof.watch import procfs
 
 MOST_WORKERS: Final = 4096
-CLOSE_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 0.25
 LINGER_SECONDS: Final = 0.5
 """How long a process may take to end once its connection is closed."""
 
@@ -95,7 +95,7 @@ class ProcessTransport:
         return link
 
     async def close(self) -> None:
-        """End every worker, by force after a second; then the zygote and its keeper."""
+        """End every worker, by force after a quarter of a second; then the zygote and its keeper."""
         if self._breeding is not None:
             self._breeding.cancel()
             await asyncio.gather(self._breeding, return_exceptions=True)

@@ -41,7 +41,7 @@ MESSAGES: Final[dict[int, Any]] = {
     TERMINATE: tuple[float],  # grace in seconds
     READY: tuple[Count, bool],  # pid, whether it marks what it begins in shared memory
     FAILED: WireError,
-    REPLIES: tuple[Count, list[tuple[Id, bool, Any]]],  # epoch, replies
+    REPLIES: tuple[Count, Count, list[tuple[Id, bool, Any]]],  # epoch, busy nanoseconds, replies
     PONG: tuple[Count, str | None],  # what its own ping said was wrong
     BYE: tuple[str | None],  # what went wrong in its own terminate
     VIOLATION: tuple[str],

@@ -123,10 +123,11 @@ class RemoteLink(Link):
             name = protocol.NAMES[kind]
             raise FrameError(f"expected no {name} at this point, got one")
 
-    def _take_replies(self, epoch: int, replies: list[Reply]) -> None:
+    def _take_replies(self, epoch: int, busy_ns: int, replies: list[Reply]) -> None:
         if epoch != self.epoch:
             self._drop("stale frame", f"{len(replies)} replies of epoch {epoch}")
             return
+        self.busy_ns += busy_ns
         for at, reply in enumerate(replies):
             if not reply[1]:
                 replies[at] = (reply[0], False, protocol.wire_error(reply[2]))

@@ -56,6 +56,7 @@ class Service:
         self._out = protocol.Sender(MOST_PAYLOAD_BYTES)
         self._greeted = False
         self._epoch = 0
+        self._busy_ns = 0
         self._actor: Actor | None = None
         self._box: Box | None = None
 
@@ -79,20 +80,27 @@ class Service:
             self._say(protocol.VIOLATION, (str(error)[:PROBLEM_CHARACTERS],))
             self._leave(VIOLATED_STATUS)
 
-    def reply(self, replies: list[Reply]) -> None:
-        """Send replies; a value that no wire carries becomes an error, which one does."""
+    def reply(self, replies: list[Reply], busy_ns: int) -> None:
+        """Send replies; a value that no wire carries becomes an error, which one does.
+
+        Args:
+            replies: at least one.
+            busy_ns: how long their handlers took in all.
+        """
         unfit: list[Reply] = []
+        self._busy_ns = busy_ns
 
         def refuse(reply: Reply, error: NotCarriedError) -> None:
             unfit.append(acting.not_carried(reply[0], error, happened=True))
 
         for _, frame in protocol.batches(self._out, replies, self._replies, _value, refuse):
             self._write(frame)
+            self._busy_ns = 0
         if unfit:
-            self.reply(unfit)
+            self.reply(unfit, 0)
 
     def _replies(self, replies: Sequence[Reply]) -> tuple[int, Any]:
-        return protocol.REPLIES, (self._epoch, replies)
+        return protocol.REPLIES, (self._epoch, self._busy_ns, replies)
 
     def _take(self, kind: int, message: Any) -> None:
         if kind == protocol.REQUESTS and self._box is not None:

@@ -103,6 +103,7 @@ class Blocking:
         self._service = Service(write=self._write, hello=self._hello, leave=self._leave)
         self._queue: deque[Request | Errand] = deque()
         self._replies: list[Reply] = []
+        self._since = 0
         self._cancelled: set[int] = set()
         self._buffer = memoryview(bytearray(READ_BYTES))
 
@@ -152,7 +153,8 @@ class Blocking:
     def _work(self) -> None:
         """Do what is here; what takes long is answered meanwhile, and what has come since is heard."""
         queue, clock = self._queue, time.monotonic_ns
-        until = clock() + HOLD_NS
+        self._since = clock()
+        until = self._since + HOLD_NS
         try:
             while queue:
                 self._one(queue.popleft())
@@ -179,8 +181,10 @@ class Blocking:
 
     def _flush(self) -> None:
         if self._replies:
-            self._service.reply(self._replies)
+            now = time.monotonic_ns()
+            self._service.reply(self._replies, now - self._since)
             self._replies.clear()
+            self._since = now
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
