@@ -43,6 +43,7 @@ class Charge:
 class _Estate:
     """What a living fixture has made, and what of it must be gone when it ends."""
 
+    number: int
     made: list[Entry]
     charges: list[Charge]
     ending: Turn | None = None
@@ -91,8 +92,16 @@ class Ledger:
 
     def suspects(self) -> list[Charge]:
         """Return what the test that runs would leave if it ended now."""
-        assert self._turns
         return self._judge(between(self._turns[0].picture, self.look()))
+
+    def suspects_of(self, resource: Resource) -> list[Charge]:
+        """Return the same for one resource."""
+        return self.charges(resource, self._turns[0].picture[self.resources.index(resource)])
+
+    def charges(self, resource: Resource, before: State) -> list[Charge]:
+        """Return what one resource has that it did not have at another look."""
+        place = self.resources.index(resource)
+        return self._judge(Entry(place, change) for change in changes(before, resource.look()))
 
     def end(self) -> None:
         """End the turn of the test."""
@@ -111,7 +120,8 @@ class Ledger:
         made = list(between(turn.picture, self.look()))
         charges = self._judge(made)
         self._close(turn)
-        self._estates[fixture] = _Estate(made, charges)
+        self._estates[fixture] = _Estate(turn.number, made, charges)
+        self.notes.living.add(turn.number)
 
     def ending(self, fixture: Any, owner: str) -> None:
         """Begin the end of a fixture."""
@@ -126,6 +136,7 @@ class Ledger:
         estate = self._estates.pop(fixture, None)
         if estate is None:
             return []
+        self.notes.living.discard(estate.number)
         late: list[Charge] = []
         if estate.ending in self._turns:
             known = {(entry.place, entry.change.key) for entry in estate.made}

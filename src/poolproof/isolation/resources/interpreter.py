@@ -6,7 +6,7 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Final
 
 from poolproof.isolation.blame import Notes
@@ -183,7 +183,7 @@ class Modules:
 
     def look(self) -> State:
         """Return the modules."""
-        return dict[Hashable, object](sys.modules)
+        return sys.modules.copy()  # type: ignore[return-value]
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
         """Report what no import explains: a module is imported once, and stays."""
