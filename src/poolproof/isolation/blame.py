@@ -203,6 +203,7 @@ _EVENTS: Final[dict[str, Callable[[Notes, tuple[Any, ...], Site], None]]] = {
     "os.forkpty": lambda notes, _args, site: _child(notes, (), site),
     "os.chdir": _setting("cwd"),
     "resource.setrlimit": _setting("rlimit"),
+    "resource.prlimit": _setting("rlimit"),
     "sys.setprofile": _setting("trace"),
     "sys.settrace": _setting("trace"),
     "sys.excepthook": _setting("excepthook"),

@@ -91,6 +91,7 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
 
     return [
         process.settings(),
+        process.Limits(notes),
         process.SignalHandlers(),
         process.Environment(notes),
         interpreter.settings(),
@@ -102,7 +103,7 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
         Asynchronous(),
         Children(),
         Files(notes, str(config.rootpath), basetemp),
-        SharedMemory(),
+        SharedMemory(notes),
         Loggers(),
         Functions(),
         ClassAttributes(),

@@ -19,6 +19,7 @@ class Asynchronous:
     """Tasks of every loop; async generators and executors of the loops that tests run on."""
 
     slugs: Final = ("task", "async-generator", "executor-job", "task-exception")
+    steady: Final = False
 
     @property
     def fades(self) -> bool:
@@ -71,8 +72,9 @@ def tasks() -> list[Any]:
     """Return the tasks of all loops, finished ones too that somebody holds."""
     module: Any = sys.modules["asyncio.tasks"]
     registered = getattr(module, "_scheduled_tasks", None)
-    found = list(module._all_tasks if registered is None else registered)  # noqa: SLF001
-    return [*found, *getattr(module, "_eager_tasks", ())]
+    weak = module._all_tasks if registered is None else registered  # noqa: SLF001
+    eager = getattr(module, "_eager_tasks", ())
+    return [*weak, *eager] if weak.data or eager else []
 
 
 def _task(task: Any) -> Finding | None:

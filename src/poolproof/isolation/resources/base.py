@@ -55,8 +55,16 @@ class Resource(Protocol):
         """Whether such a thing may be gone in a moment without anybody's doing, so that it is worth a wait."""
         ...
 
+    @property
+    def steady(self) -> bool:
+        """Whether nothing but tests changes it, so that a look after one test serves before the next."""
+        ...
+
     def look(self) -> State:
-        """Return what there is now; called twice a test, so in microseconds."""
+        """Return what there is now; called twice a test, so in microseconds.
+
+        The same object again means that nothing has changed.
+        """
         ...
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:

@@ -21,6 +21,7 @@ class Children:
     """The direct children of this process. Where it is a subreaper, orphans from below become such."""
 
     slugs: Final = ("child", "orphan")
+    steady: Final = False
     fades: Final = True
 
     def look(self) -> State:

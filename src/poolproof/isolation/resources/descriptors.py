@@ -19,6 +19,7 @@ class Descriptors:
     """Descriptors by number and what they refer to: a number that is used again is a new one."""
 
     slugs: Final = ("descriptor", "port", "event-loop")
+    steady: Final = True
 
     @property
     def fades(self) -> bool:

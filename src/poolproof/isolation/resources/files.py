@@ -10,7 +10,7 @@ from typing import Final
 from poolproof.isolation.blame import Notes
 from poolproof.isolation.resources.base import Change, Finding, State, others_run
 
-_SHARED_MEMORY: Final = "/dev/shm"
+_SHARED_MEMORY: Final = "/dev/shm/"
 
 
 class Files:
@@ -21,6 +21,7 @@ class Files:
     """
 
     slugs: Final = ("temporary-file", "file")
+    steady: Final = False
     fades: Final = False
 
     def __init__(self, notes: Notes, root: str, pytest_keeps: Callable[[], str | None]) -> None:
@@ -50,12 +51,7 @@ class Files:
 
     def _slug(self, path: str) -> str:
         name = path.rpartition(os.sep)[2]
-        if (
-            path.startswith(self._pytests)
-            or name.startswith((".", "__pycache__"))
-            or name.endswith(".pyc")
-            or f"{os.sep}." in path
-        ):
+        if name.startswith("__pycache__") or name.endswith(".pyc") or f"{os.sep}." in path:
             return ""
         below = [
             folder for folder in (self._root, self._temporary) if path.startswith(folder + os.sep)
@@ -92,9 +88,13 @@ def _remove_tree(path: Path) -> None:
 
 
 class SharedMemory:
-    """Segments and named semaphores in /dev/shm."""
+    """Segments in /dev/shm that this process has mapped: the folder itself is everybody's."""
 
     slugs: Final = ("shared-memory",)
+    steady: Final = False
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
 
     @property
     def fades(self) -> bool:
@@ -102,32 +102,19 @@ class SharedMemory:
         return others_run()
 
     def look(self) -> State:
-        """Return their names."""
-        try:
-            return dict.fromkeys(os.listdir(_SHARED_MEMORY), True)
-        except OSError:
-            return {}
+        """Return those that are still there."""
+        segments = self._notes.segments
+        return {name: True for name in list(segments) if os.path.lexists(_SHARED_MEMORY + name)}
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
-        """Report a segment that is this user's and that this process maps or made."""
-        name = str(change.key)
-        path = f"{_SHARED_MEMORY}/{name}"
-        site = notes.opened.get(path) or notes.segments.get(name)
-        if not change.appeared or (site is None and not _mapped(path)) or not notes.mine(site):
+        """Report a segment that was made in this turn."""
+        site = notes.segments.get(str(change.key))
+        if not change.appeared or not notes.mine(site):
             return None
-        if not os.path.lexists(path):
-            return None
-        return Finding(resource="shared-memory", what=path, where=f"made at {site}" if site else "")
+        where = f"mapped at {site}" if site else ""
+        return Finding(resource="shared-memory", what=f"{_SHARED_MEMORY}{change.key}", where=where)
 
     def undo(self, change: Change) -> None:
         """Remove it."""
         with suppress(OSError):
-            os.unlink(f"{_SHARED_MEMORY}/{change.key}")
-
-
-def _mapped(path: str) -> bool:
-    try:
-        with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
-            return any(line.rstrip().endswith(path) for line in maps)
-    except OSError:
-        return False
+            os.unlink(f"{_SHARED_MEMORY}{change.key}")

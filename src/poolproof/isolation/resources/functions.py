@@ -38,16 +38,23 @@ class Functions:
     """The names in modules. A name that is bound to other data is a module's own affair; other code is not."""
 
     slugs: Final = ("function",)
+    steady: Final = True
     fades: Final = False
 
     def __init__(self) -> None:
         self._copies: dict[str, _Copy] = {}
         self._watched: dict[str, bool] = {}
+        self._modules: list[tuple[str, types.ModuleType]] = []
+        self._number = 0
+        self._state: State = {}
 
     def look(self) -> State:
         """Return a copy of each watched module's names, the last one again where nothing has changed."""
         found: dict[Hashable, object] = {}
-        for name, module in self._modules():
+        if self._number != len(sys.modules):
+            self._number = len(sys.modules)
+            self._modules = list(self._chosen())
+        for name, module in self._modules:
             names = module.__dict__
             copy = self._copies.get(name)
             if copy is None or not _same(copy.names, names):
@@ -55,7 +62,7 @@ class Functions:
             found[name] = copy
         return found
 
-    def _modules(self) -> Iterator[tuple[str, types.ModuleType]]:
+    def _chosen(self) -> Iterator[tuple[str, types.ModuleType]]:
         watched = self._watched
         for name, module in list(sys.modules.items()):
             wanted = watched.get(name)
@@ -113,6 +120,7 @@ class ClassAttributes:
     """Attributes of the suite's own classes; not looked at unless the policy asks for it."""
 
     slugs: Final = ("class-attribute",)
+    steady: Final = True
     fades: Final = False
 
     def __init__(self) -> None:

@@ -112,6 +112,7 @@ class ExitCallbacks:
     """How many functions wait for the end of the interpreter. Which, it does not tell; so they stay."""
 
     slugs: Final = ("atexit",)
+    steady: Final = False
     fades: Final = False
 
     def __init__(self, pytest_has_some: Callable[[], bool]) -> None:
@@ -152,6 +153,7 @@ class ContextVariables:
     """The values of context variables outside of any task."""
 
     slugs: Final = ("contextvar",)
+    steady: Final = False
     fades: Final = False
 
     def look(self) -> State:
@@ -179,11 +181,19 @@ class Modules:
     """Entries of `sys.modules` that went, were replaced, or were put there without an import."""
 
     slugs: Final = ("module",)
+    steady: Final = False
     fades: Final = False
+
+    def __init__(self) -> None:
+        self._values: list[Any] = []
+        self._state: State = {}
 
     def look(self) -> State:
         """Return the modules."""
-        return sys.modules.copy()  # type: ignore[return-value]
+        values = list(sys.modules.values())
+        if values != self._values:
+            self._values, self._state = values, dict[Any, object](sys.modules)
+        return self._state
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
         """Report what no import explains: a module is imported once, and stays."""

@@ -16,6 +16,7 @@ class Loggers:
     """Each logger that is configured at all, and the switch above them."""
 
     slugs: Final = ("logging",)
+    steady: Final = False
     fades: Final = False
 
     def __init__(self) -> None:

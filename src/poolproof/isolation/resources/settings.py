@@ -22,6 +22,7 @@ class Settings:
     """Settings of one sort. What cannot be read on this platform is left out from the beginning."""
 
     fades: Final = False
+    steady: Final = False
 
     def __init__(self, settings: Sequence[Setting]) -> None:
         self._settings = {s.name: s for s in settings if _readable(s)}
