@@ -48,9 +48,11 @@ def test_a_unique_name_is_new_each_time(place: Namespace, labels: list[str]) -> 
     assert len(set(made)) == len(made)
 
 
-@given(one=PLACES, other=PLACES)
-def test_tenants_of_two_places_never_meet(one: Namespace, other: Namespace) -> None:
-    assert (one.tenant("a") == other.tenant("a")) == (one == other)
+@given(one=st.tuples(PLACES, LABELS), other=st.tuples(PLACES, LABELS))
+def test_tenants_of_two_places_or_labels_never_meet(
+    one: tuple[Namespace, str], other: tuple[Namespace, str]
+) -> None:
+    assert (one[0].tenant(one[1]) == other[0].tenant(other[1])) == (one == other)
 
 
 def test_a_tenant_begins_with_its_file() -> None:
