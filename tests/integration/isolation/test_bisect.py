@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from tests.integration.isolation.suites import found, ran, suite
+from tests.integration.isolation.wrong_suites import found, ran, suite
 
 # Each of a dozen starts of pytest takes its time on a busy machine.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
