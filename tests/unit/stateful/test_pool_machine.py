@@ -1,0 +1,67 @@
+"""The pool machine: it accuses each broken toy of what it breaks, and the sound one of nothing."""
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from poolproof.errors import UsageError
+from poolproof.stateful import BrokenPromiseError, pool_state_machine
+from tests.unit.stateful.toy import ABLATIONS, Toy
+
+pytestmark = [pytest.mark.unit, pytest.mark.hypothesis]
+
+SEARCH = settings(
+    max_examples=200,
+    stateful_step_count=12,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    deadline=None,
+)
+
+
+@pytest.mark.parametrize("toy", ABLATIONS, ids=lambda toy: toy.__name__)
+def test_a_broken_pool_is_accused_of_what_it_breaks(toy: type[Toy]) -> None:
+    with pytest.raises((BrokenPromiseError, ExceptionGroup)) as caught:
+        run_state_machine_as_test(pool_state_machine(toy), settings=SEARCH)
+
+    assert toy.breaks in invariants(caught.value)
+
+
+def invariants(error: BaseException) -> set[str]:
+    if isinstance(error, BrokenPromiseError):
+        return {error.invariant}
+    several: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return {slug for one in several for slug in invariants(one)}
+
+
+def test_a_sound_pool_is_accused_of_nothing() -> None:
+    run_state_machine_as_test(pool_state_machine(Toy), settings=settings(SEARCH, max_examples=100))
+
+
+def test_a_failure_shrinks_to_the_few_rules_that_it_needs() -> None:
+    machine = pool_state_machine(ABLATIONS[0])
+    with pytest.raises(BrokenPromiseError) as caught:
+        run_state_machine_as_test(
+            machine, settings=settings(SEARCH, phases=[Phase.generate, Phase.shrink])
+        )
+
+    told = "\n".join(caught.value.__notes__)
+    assert told.count("state.submit()") == 1
+    assert told.count("state.kill(") == 1
+
+
+def test_a_layer_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match="layer: expected one of mock, bridge_mock, full, got 'moc'"
+    ):
+        pool_state_machine("stack", layer="moc")
+
+
+def test_three_lines_are_a_test() -> None:
+    case = pool_state_machine(Toy).TestCase("runTest")
+    case.settings = settings(SEARCH, max_examples=5, deadline=1)
+
+    case.debug()
+
+    assert case.settings.deadline is None
