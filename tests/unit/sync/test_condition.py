@@ -32,7 +32,7 @@ def test_a_condition_may_be_a_coroutine_function() -> None:
 
 def test_it_says_what_it_saw_last_and_who_waited_since_when() -> None:
     async def main() -> None:
-        await asyncio.sleep(3)
+        await simulation.advance(3)
         await wait_for(list, timeout=2.0, what="a job in the queue")
 
     with pytest.raises(SyncTimeoutError) as caught:
