@@ -291,7 +291,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Run until stopped; the stock loop's `run_forever` calls this."""
-        while not self._stopping:
+        while True:
             if self._order is None:
                 self._run_in_order()
             else:

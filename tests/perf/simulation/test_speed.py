@@ -44,7 +44,7 @@ def samples() -> dict[str, list[dict[str, Any]]]:
 
 
 def best(samples: list[dict[str, Any]], unit: str) -> float:
-    return max(sample[unit] for sample in samples)
+    return float(max(sample[unit] for sample in samples))
 
 
 @pytest.mark.parametrize(
