@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from poolproof.sync import SyncTimeoutError, wait_for
 
-DEFAULT_INTERVAL_S: Final = 0.02
+_INTERVAL_S: Final = 0.02
 _MAX_SHOWN: Final = 12
 
 
@@ -52,7 +52,7 @@ async def assert_recovers_within(
     steady: Callable[[], Any],
     *,
     holds_for: float = 0.0,
-    interval: float = DEFAULT_INTERVAL_S,
+    interval: float = _INTERVAL_S,
 ) -> float:
     """Wait until `steady` is true and stays so; return after how many seconds that began.
 
