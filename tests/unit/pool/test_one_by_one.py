@@ -1,7 +1,7 @@
-"""Jobs that come one by one: each goes where it would go as a part of many; what was started for it is let go."""
+"""Jobs that come one by one: each goes where it would go as a part of many, and nothing fails unheard."""
 
-import asyncio
 from bisect import bisect_right
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from poolproof import simulation
 from poolproof.pool import balancing
-from poolproof.pool.pool import Pool
-from poolproof.pool.settings import PoolSettings
-from poolproof.transport.base import WorkerSpec
-from poolproof.transport.mock import MockTransport
+from poolproof.simulation import Schedule
+from tests.integration.simulated_program import pool
 
 pytestmark = pytest.mark.unit
 
@@ -42,19 +40,14 @@ def test_a_single_job_goes_where_it_would_go_among_many(workers: list[tuple[int,
     assert balancing.fill(1, loads, rooms) == filled(1, loads, rooms)
 
 
-async def slow(request: int) -> int:
-    await simulation.advance(0.5)
-    return request
+@pytest.mark.parametrize("policy", ["fifo", "random"])
+def test_no_task_of_the_pool_fails_unheard_when_overflow_workers_come_and_die(policy: Any) -> None:
+    """A worker that is up before anybody waits for it must not break who lets it go when idle."""
 
+    async def main() -> list[Any]:
+        heard: list[Any] = []
+        simulation.current().set_exception_handler(lambda _, context: heard.append(context))
+        await pool()
+        return [one.get("exception") for one in heard if "Task exception" in one["message"]]
 
-def test_an_overflow_worker_that_is_up_at_once_is_let_go_when_idle() -> None:
-    async def main() -> tuple[int, int]:
-        settings = PoolSettings(size=1, overflow=1, overflow_idle=1.0, most_ahead=1)
-        async with Pool(WorkerSpec(target=slow), MockTransport(), settings) as pool:
-            jobs = [pool.submit(number) for number in range(4)]
-            await asyncio.wait(jobs)
-            most = len(pool.workers())
-            await simulation.advance(5)
-            return most, len(pool.workers())
-
-    assert simulation.run(main()) == (2, 1)
+    assert simulation.run(main(), schedule=Schedule(policy, 7)) == []
