@@ -213,7 +213,7 @@ class SleepingBarrier(Barrier):
     """Waits some time instead of for the others."""
 
     async def wait(self) -> int:
-        await asyncio.sleep(0.01)
+        await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.01)
         return 0
 
 

@@ -12,6 +12,20 @@ pytestmark = pytest.mark.unit
 
 SURFACE: Final = {
     "poolproof": set[str](),
+    "poolproof.assertions": {
+        "Layered",
+        "LeakError",
+        "NotRecoveredError",
+        "OrderError",
+        "TenantError",
+        "VacuousError",
+        "WrongLayerError",
+        "assert_layer",
+        "assert_no_leaks",
+        "assert_recovers_within",
+        "assert_session_order",
+        "assert_tenants_isolated",
+    },
     "poolproof.categories": {
         "Backoff",
         "CATEGORIES",
@@ -62,6 +76,20 @@ SURFACE: Final = {
         "pytest_collection_modifyitems",
         "pytest_configure",
         "pytest_generate_tests",
+    },
+    "poolproof.strategies": {
+        "Deed",
+        "Failure",
+        "Fate",
+        "JobSpec",
+        "MAX_JOBS",
+        "failure_scripts",
+        "fault_specs",
+        "jobs",
+        "plans",
+        "pool_settings",
+        "sessions",
+        "tree_specs",
     },
 }
 

@@ -171,7 +171,8 @@ class Crew:
                 self._do(self._let_go_when_idle(number))
 
     async def _let_go_when_idle(self, number: int) -> None:
-        await self._starting[number]
+        if (starting := self._starting.get(number)) is not None:
+            await starting
         while (slot := self._dispatch.slots.get(number)) is not None and number >= self.size:
             idle = (self._clock() - slot.idle_since_ns) / NS if slot.idle else 0.0
             if slot.idle and idle >= self._settings.overflow_idle:

@@ -84,6 +84,11 @@ class Job(asyncio.Future[Any]):
         self.pool.cancelled(self)
         return True
 
+    @override
+    def __hash__(self) -> int:
+        """Return its number, so that a set of jobs has the same order in every process."""
+        return self.number
+
     @property
     def is_checkout(self) -> bool:
         """Whether it asks for a worker rather than for an answer."""

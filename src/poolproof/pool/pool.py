@@ -40,7 +40,7 @@ from poolproof.transport.base import End, Transport, WireError, WorkerSpec
 def clock_of(loop: asyncio.AbstractEventLoop) -> Clock:
     """Return the loop's clock in nanoseconds: virtual on a loop in virtual time."""
     if isinstance(loop, SimulationLoop):
-        return lambda: round(loop.time() * NS)
+        return lambda: loop.now_ns
     return time.monotonic_ns
 
 

@@ -6,6 +6,7 @@ A loop of its own rather than a selector that jumps: what the stock loop does fo
 
 import asyncio
 import contextlib
+import functools
 import gc
 import hashlib
 import heapq
@@ -35,7 +36,7 @@ from poolproof.simulation.stall import (
     pending_of,
 )
 from poolproof.simulation.tasks import Call, SimulatedFuture, SimulatedTask
-from poolproof.simulation.trace import Trace
+from poolproof.simulation.trace import BATCH, Trace
 
 Ts = TypeVarTuple("Ts")
 
@@ -128,11 +129,13 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
             weakref.WeakKeyDictionary()
         )
         self.points = Points(self.schedule.seed) if self.schedule.buggify else None
+        # A partial object, not a method: one call less for each future, which is where the time goes.
+        vars(self)["create_future"] = functools.partial(SimulatedFuture, loop=self)
         self.network = Network(self, self.streams.network)
         self._limit_ns = start_ns + round(time_limit * _NS)
         self._step_limit = step_limit
         self._strict = strict
-        self._pairs = Pairs()
+        self._pairs: Pairs | None = None
         self._ready: deque[Step | Call] = deque()
         self._timers: list[tuple[int, int, Call]] = []
         self._new_timer: Callable[[], int] = itertools.count().__next__
@@ -235,7 +238,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         Raises:
             RealWorldError: it is another file; see `pairs`.
         """
-        self._pairs.add("reader", fd, (callback, args))
+        self._pairs_of_this().add("reader", fd, (callback, args))
 
     def add_writer(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
         """Call back when an end of a socket pair of this process can be written.
@@ -243,19 +246,20 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         Raises:
             RealWorldError: it is another file; see `pairs`.
         """
-        self._pairs.add("writer", fd, (callback, args))
+        self._pairs_of_this().add("writer", fd, (callback, args))
 
     def remove_reader(self, fd: Any) -> bool:
         """Undo `add_reader`; return whether there was anything to undo."""
-        return self._pairs.remove("reader", fd)
+        return self._pairs_of_this().remove("reader", fd)
 
     def remove_writer(self, fd: Any) -> bool:
         """Undo `add_writer`; return whether there was anything to undo."""
-        return self._pairs.remove("writer", fd)
+        return self._pairs_of_this().remove("writer", fd)
 
-    def create_future(self) -> asyncio.Future[Any]:
-        """Return a future whose place in a set is the same in every process."""
-        return SimulatedFuture(loop=self)
+    def _pairs_of_this(self) -> Pairs:
+        if self._pairs is None:
+            self._pairs = Pairs()
+        return self._pairs
 
     def create_task(self, coro: Any, *, name: object = None, **options: Any) -> asyncio.Task[Any]:
         """Return a task; without a name it is Task-1, Task-2, ... of this loop."""
@@ -287,15 +291,18 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Run until stopped; the stock loop's `run_forever` calls this."""
-        while not self._stopping:
+        while True:
             if self._order is None:
                 self._run_in_order()
             else:
                 self._run_as_picked(self._order)
-            if not self._stopping:
-                self._go_on()
+            if self._stopping:
+                return
+            if self._pairs is None or not self._has_arrived():
+                self._move_time()
 
     def _run_in_order(self) -> None:
+        """Run all that is ready; `_call` stands in the loop, because a call for each would cost a tenth."""
         ready, record = self._ready, self.trace.entries.append
         for _ in itertools.repeat(None, self._step_limit):
             if not ready or self._stopping:
@@ -309,8 +316,13 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
                     number = self._number_of(item)
                 record(number)
                 context.run(step, *arguments)
-            else:
-                self._call(item)
+            elif item.callback is not None:
+                try:
+                    item.context.run(item.callback, *item.arguments)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as the stock loop: reported
+                    self._report(item, error)
         raise self._livelock()
 
     def _run_as_picked(self, order: Order) -> None:
@@ -338,17 +350,19 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
             call.context.run(call.callback, *call.arguments)
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException as error:  # noqa: BLE001 - as the stock loop: reported, not raised
-            message = f"Exception in callback {call!r}"
-            self.call_exception_handler({"message": message, "exception": error, "handle": call})
+        except BaseException as error:  # noqa: BLE001 - as the stock loop: reported
+            self._report(call, error)
 
-    def _go_on(self) -> None:
-        """Nothing is ready: find what has arrived meanwhile, or else let time pass."""
-        due = self._pairs.due() if self._pairs else ()
+    def _report(self, call: Call, error: BaseException) -> None:
+        message = f"Exception in callback {call!r}"
+        self.call_exception_handler({"message": message, "exception": error, "handle": call})
+
+    def _has_arrived(self) -> bool:
+        """Queue what can be read or written at a socket pair; return whether there was anything."""
+        due = self._pairs.due() if self._pairs is not None else ()
         for callback, arguments in due:
             self.call_soon(callback, *arguments)
-        if not due:
-            self._move_time()
+        return bool(due)
 
     def _move_time(self) -> None:
         timers = self._timers
@@ -367,7 +381,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         self.trace.entries.append(-due_ns)
         while timers and timers[0][0] == due_ns:
             self._ready.append(heapq.heappop(timers)[2])
-        if self.trace.full:
+        if len(self.trace.entries) >= BATCH:
             self.trace.flush()
             gc.collect(1)
 

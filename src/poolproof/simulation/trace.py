@@ -8,11 +8,11 @@ import hashlib
 from array import array
 from typing import Final
 
-_BATCH: Final = 8192
+BATCH: Final = 8192
 
 
 class Trace:
-    """The growing record; hashed in batches, so that a step costs one `append`.
+    """The growing record; hashed in batches, so that a step costs one `append`; its loop flushes it.
 
     Attributes:
         entries: not yet hashed. A task's number (from 1) for a step, minus the virtual nanoseconds
@@ -23,11 +23,6 @@ class Trace:
         self.entries: list[int] = []
         self._hash = hashlib.blake2b(digest_size=16)
         self._steps = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether it is time to `flush`."""
-        return len(self.entries) >= _BATCH
 
     @property
     def steps(self) -> int:

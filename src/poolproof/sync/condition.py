@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, overload
 from weakref import WeakSet
 
@@ -181,7 +181,8 @@ def _waits_of(task: "asyncio.Task[Any]") -> "asyncio.Future[Any] | None":
 
 def _blocked() -> "dict[asyncio.Task[Any], asyncio.Future[Any] | None] | None":
     """Return what each other task waits for, or None if something can run."""
-    ready: Sequence[Any] = vars(asyncio.get_running_loop()).get("_ready", ())
+    loop: Any = asyncio.get_running_loop()
+    ready: list[Any] = loop.ready() if hasattr(loop, "ready") else getattr(loop, "_ready", [])
     if not all(map(_idle, ready)) or _runnable():
         return None
     return {task: _waits_of(task) for task in asyncio.all_tasks() if task not in _watching}

@@ -82,7 +82,7 @@ def by_trying_all(operations: Sequence[Operation], model: Model) -> str:
 def histories(draw: st.DrawFn, names: Sequence[str]) -> list[Operation]:
     small = st.integers(0, 2)
     operations: list[Operation] = []
-    for client in range(draw(st.integers(1, 6))):
+    for client in range(draw(st.integers(1, 5))):
         call = draw(st.integers(0, 8))
         operations.append(
             Operation(

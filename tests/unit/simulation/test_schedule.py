@@ -130,7 +130,7 @@ def test_callbacks_keep_their_order_and_are_not_overtaken(policy: Any, seed: int
             seen.append(name)
 
         tasks = [asyncio.create_task(waits(number)) for number in range(3)]
-        await asyncio.sleep(1)
+        await advance(1)
         done.add_done_callback(lambda _: seen.append("last"))
         done.set_result(None)
         loop.call_soon(seen.append, "soon")

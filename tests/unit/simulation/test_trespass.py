@@ -78,7 +78,7 @@ class Slow:
     """A worker that takes virtual time, fails now and then, and ends now and then."""
 
     async def handle(self, request: int) -> int:
-        await asyncio.sleep(0.01 * (request % 5))
+        await simulation.advance(0.01 * (request % 5))
         if request % 7 == 3:
             raise ValueError(request)
         if request % 31 == 30:

@@ -48,7 +48,7 @@ def test_at_the_time_out_all_are_told_who_came() -> None:
         barrier = Barrier(3, timeout=2.0, name="the gate")
 
         async def late() -> int:
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             return await barrier.wait()
 
         first = asyncio.create_task(barrier.wait(), name="first")

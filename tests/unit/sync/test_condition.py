@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_a_condition_may_be_a_coroutine_function() -> None:
 
 def test_it_says_what_it_saw_last_and_who_waited_since_when() -> None:
     async def main() -> None:
-        await asyncio.sleep(3)
+        await simulation.advance(3)
         await wait_for(list, timeout=2.0, what="a job in the queue")
 
     with pytest.raises(SyncTimeoutError) as caught:
@@ -128,6 +129,33 @@ def test_a_chain_of_callbacks_is_not_rest(run: Run) -> None:
         return done
 
     assert run(main()) == 40
+
+
+@pytest.mark.parametrize("policy", ["random", "delay"])
+def test_rest_is_rest_in_any_order_of_steps(policy: Any) -> None:
+    async def main() -> int:
+        done = 0
+        loop = asyncio.get_running_loop()
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            if done < 20:
+                loop.call_soon(step)
+
+        async def busy() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            loop.call_soon(step)
+
+        tasks = [asyncio.create_task(busy()) for _ in range(3)]
+        await wait_all_tasks_blocked()
+        assert all(task.done() for task in tasks)
+        return done
+
+    for seed in range(50):
+        schedule = simulation.Schedule(policy=policy, seed=seed, length=60)
+        assert simulation.run(main(), schedule=schedule) == 22
 
 
 @RUNS

@@ -62,7 +62,7 @@ def test_every_mark_goes_to_the_history() -> None:
         events = EventCoordinator(kept.append)
         events.create_barrier("up")
         waiter = asyncio.create_task(events.wait_for_event("up"), name="waiter")
-        await asyncio.sleep(1.5)
+        await simulation.advance(1.5)
         events.signal_event("up", 7)
         await waiter
         return kept

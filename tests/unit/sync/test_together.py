@@ -62,10 +62,10 @@ def test_nothing_to_do_is_done() -> None:
 
 
 def test_the_time_of_each_is_taken_from_the_release_to_its_end() -> None:
-    async def sleep(seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    async def work(seconds: float) -> None:
+        await simulation.advance(seconds)
 
-    outcomes = simulation.run(synchronize([lambda: sleep(1.5), lambda: sleep(0.5)]))
+    outcomes = simulation.run(synchronize([lambda: work(1.5), lambda: work(0.5)]))
 
     assert [one.seconds for one in outcomes] == [1.5, 0.5]
 
@@ -78,7 +78,7 @@ def test_a_straggler_has_ended_when_its_outcome_is_told() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0.5)
+            await simulation.advance(0.5)
             ended = True
 
     simulation.run(synchronize([hang_and_tidy], timeout=1.0))
