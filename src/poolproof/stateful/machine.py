@@ -145,6 +145,7 @@ class AsyncRuleBasedStateMachine(RuleBasedStateMachine):
 
     def drop_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close the loop of this case, on which nothing runs any more."""
+        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
     @classmethod
@@ -205,7 +206,6 @@ async def _result_of(task: asyncio.Task[T]) -> T:
 
 
 async def _end_all() -> None:
-    loop = asyncio.get_running_loop()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
@@ -213,4 +213,3 @@ async def _end_all() -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
                 await asyncio.gather(*tasks, return_exceptions=True)
-    await loop.shutdown_asyncgens()

@@ -2,24 +2,23 @@
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, consumes, precondition
 
 from poolproof.errors import UsageError
 from poolproof.simulation import SimulationStalledError
+from poolproof.stateful.judging import Judge, stalled
 from poolproof.stateful.machine import AsyncRuleBasedStateMachine, invariant, rule
 from poolproof.stateful.model import PoolModel
 from poolproof.stateful.promises import broken
 from poolproof.stateful.subject import SPOILINGS, Offer, Subject
 
-if TYPE_CHECKING:
-    from poolproof.transport.base import Layer
-
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-LAYERS: Final = ("mock", "bridge_mock", "full")
+LAYERS: Final[tuple["Layer", ...]] = ("mock", "bridge_mock", "full")
 MOST_WORKERS: Final = 4
 MOST_SECONDS: Final = 10
 ANY_WORKER: Final = st.integers(0, MOST_WORKERS - 1)
@@ -55,6 +54,7 @@ class PoolMachine(AsyncRuleBasedStateMachine):
         super().__init__()
         self.subject: Subject = self.make()
         self.model = PoolModel()
+        self.judge = Judge(self.subject, self.model)
         self._opened = False
         self._held: list[Any] = []
 
@@ -72,21 +72,20 @@ class PoolMachine(AsyncRuleBasedStateMachine):
     @rule(target=jobs)
     def submit(self) -> int:
         """Ask for a job."""
-        subject, number = self.ready(), self.model.submitted()
-        self.drive(subject.submit(number))
-        return number
+        self.ready()
+        return self.drive(self.judge.submit())
 
     @rule(job=jobs)
     def wait_for(self, job: int) -> None:
         """Wait for a job that nothing stands in the way of."""
         if not self.model.lasting:
-            self._await([job])
+            self.drive(self.judge.wait_for([job]))
 
     @rule(job=jobs)
     @_offered("cancel")
     def cancel(self, job: int) -> None:
         """Give a job up."""
-        self._learn()
+        self.judge.look()
         if self.model.jobs[job].outcome is None:
             self.model.jobs[job].harmed = True
             if self.drive(self.ready().cancel(job)):
@@ -157,29 +156,14 @@ class PoolMachine(AsyncRuleBasedStateMachine):
     def keeps_its_promises(self) -> None:
         """Compare what is known with what the model allows."""
         if self._opened:
-            self._learn()
-            self._judge()
+            self.judge.look()
 
-    def _learn(self) -> None:
-        for number, outcome in self.subject.outcomes().items():
-            self.model.ended(number, outcome)
-        self.model.leases = self.subject.lent()
-
-    def _judge(self) -> None:
-        for slug, text in self.model.broken(self.subject.starts()):
-            raise broken(slug)(text)
-
-    def _await(self, jobs: list[int]) -> None:
+    def drive(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Drive a coroutine; a simulation that can never go on breaks a promise, too."""
         try:
-            over = self.drive(self.subject.settled(jobs))
-        except SimulationStalledError as stalled:
-            raise broken("unresolved-job")(f"jobs {jobs}: {stalled}") from stalled
-        self._learn()
-        if not over:
-            late = sorted(set(jobs) & set(self.model.waiting()))
-            raise broken("unresolved-job")(
-                f"nothing stands in the way of jobs {late}, and they do not end"
-            )
+            return super().drive(coroutine)
+        except SimulationStalledError as error:
+            raise stalled(error) from error
 
     def teardown(self) -> None:
         """Heal everything, and require what every pool owes by then."""
@@ -193,7 +177,8 @@ class PoolMachine(AsyncRuleBasedStateMachine):
         failing = self.failing
         try:
             if not failing:
-                self._require_recovery()
+                self.drive(self._give_back(self._held))
+                self.drive(self.judge.require_recovery(2 * self.size))
         finally:
             in_time = self.drive(self._closed())
         if not failing and not in_time:
@@ -204,20 +189,6 @@ class PoolMachine(AsyncRuleBasedStateMachine):
             return await self.subject.close()
         except asyncio.CancelledError:
             return False
-
-    def _require_recovery(self) -> None:
-        self.drive(self.subject.heal())
-        self.model.healed()
-        self.drive(self._give_back(self._held))
-        self._await(self.model.waiting())
-        self._judge()
-        fresh = [self.submit() for _ in range(2 * self.size)]
-        self._await(fresh)
-        self._judge()
-        for number in fresh:
-            outcome = self.model.jobs[number].outcome
-            if outcome is None or outcome.kind != "ok":
-                raise broken("no-recovery")(f"job {number}, after everything was healed: {outcome}")
 
     async def _give_back(self, leases: list[Any]) -> None:
         for lease in list(leases):
@@ -270,5 +241,5 @@ def _stack(layer: str, workers: int, settings: dict[str, Any]) -> Callable[[], S
         raise UsageError(f"layer: expected one of {', '.join(LAYERS)}, got {layer!r}")
     from poolproof.stateful.stack_subject import StackSubject  # noqa: PLC0415 - only who asks for it pays
 
-    known = cast("Layer", layer)
+    known = next(one for one in LAYERS if one == layer)
     return lambda: StackSubject(known, workers, **settings)

@@ -6,7 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from poolproof.errors import UsageError
 from poolproof.stateful import BrokenPromiseError, pool_state_machine
-from tests.unit.stateful.toy import ABLATIONS, Toy
+from tests.unit.stateful.toy import ABLATIONS, Toy, invariants
 
 pytestmark = [pytest.mark.unit, pytest.mark.hypothesis]
 
@@ -26,13 +26,6 @@ def test_a_broken_pool_is_accused_of_what_it_breaks(toy: type[Toy]) -> None:
         run_state_machine_as_test(pool_state_machine(toy), settings=SEARCH)
 
     assert toy.breaks in invariants(caught.value)
-
-
-def invariants(error: BaseException) -> set[str]:
-    if isinstance(error, BrokenPromiseError):
-        return {error.invariant}
-    several: tuple[BaseException, ...] = getattr(error, "exceptions", ())
-    return {slug for one in several for slug in invariants(one)}
 
 
 def test_a_sound_pool_is_accused_of_nothing() -> None:

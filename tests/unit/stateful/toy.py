@@ -5,7 +5,15 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
-from poolproof.stateful import Offer, Outcome
+from poolproof.stateful import BrokenPromiseError, Offer, Outcome
+
+
+def invariants(error: BaseException) -> set[str]:
+    """Return which promises an error, or a group of errors, accuses a pool of."""
+    if isinstance(error, BrokenPromiseError):
+        return {error.invariant}
+    several: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return {slug for one in several for slug in invariants(one)}
 
 
 class Toy:
@@ -211,7 +219,8 @@ class IsBrokenForGood(Toy):
     recovers = False
 
     def bury(self, job: int) -> None:
-        super().bury(job)
+        for one in (job, *self.line):
+            super().bury(one)
         self.line = Refusing(self)
 
 

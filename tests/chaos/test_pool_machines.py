@@ -1,0 +1,49 @@
+"""The pool machine: our stacks keep their promises, and one pool of the standard library does not."""
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from poolproof.stateful import BrokenPromiseError, pool_state_machine
+from tests.unit.stateful.toy import invariants
+
+pytestmark = [pytest.mark.chaos, pytest.mark.hypothesis]
+
+CI = settings(
+    max_examples=60, stateful_step_count=20, derandomize=True, database=None, deadline=None
+)
+
+
+@pytest.mark.parametrize("layer", ["mock", "bridge_mock"])
+def test_our_stack_keeps_its_promises_in_virtual_time(layer: str) -> None:
+    run_state_machine_as_test(pool_state_machine("stack", layer=layer), settings=CI)
+
+
+def test_our_stack_of_processes_keeps_its_promises() -> None:
+    machine = pool_state_machine("stack", layer="full")
+
+    run_state_machine_as_test(machine, settings=settings(CI, max_examples=4, stateful_step_count=8))
+
+
+def test_threads_keep_their_promises() -> None:
+    machine = pool_state_machine("concurrent.futures.ThreadPoolExecutor")
+    try:
+        run_state_machine_as_test(machine, settings=settings(CI, max_examples=6))
+    finally:
+        machine.release()
+
+
+@pytest.mark.timeout(120)
+def test_a_pool_that_stops_for_good_is_accused_of_it() -> None:
+    machine = pool_state_machine("multiprocessing.Pool")
+    search = settings(
+        CI, phases=[Phase.generate], stateful_step_count=6, report_multiple_bugs=False
+    )
+    try:
+        # Real processes do not take the same turns twice: Hypothesis may call it flaky, and shows what it saw.
+        with pytest.raises((BrokenPromiseError, ExceptionGroup)) as caught:
+            run_state_machine_as_test(machine, settings=search)
+    finally:
+        machine.release()
+
+    assert invariants(caught.value) & {"unresolved-job", "no-recovery", "shutdown-hang"}
