@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, consumes, precondition
@@ -17,6 +17,9 @@ from poolproof.stateful.promises import broken
 from poolproof.stateful.subject import SPOILINGS, Offer, Subject
 
 T = TypeVar("T")
+if TYPE_CHECKING:
+    from poolproof.transport.base import Layer
+
 F = TypeVar("F", bound=Callable[..., Any])
 LAYERS: Final[tuple["Layer", ...]] = ("mock", "bridge_mock", "full")
 MOST_WORKERS: Final = 4
