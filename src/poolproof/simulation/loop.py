@@ -26,7 +26,7 @@ from poolproof.simulation.network import Network
 from poolproof.simulation.order import Order, Step
 from poolproof.simulation.pairs import Pairs
 from poolproof.simulation.randomness import Streams
-from poolproof.simulation.refusal import RefusesTheRealWorld, refuse
+from poolproof.simulation.refusal import RefusesTheRealWorld, refuse, watch
 from poolproof.simulation.schedule import Deviation, Schedule, policy_of
 from poolproof.simulation.stall import (
     DeadlockError,
@@ -276,8 +276,9 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
             SimulationStalledError: it would never end.
             RealWorldError: the loop is strict, and somebody has read what no seed decides.
         """
-        watch = trespass.refused() if self._strict else contextlib.nullcontext()
-        with _garbage_collected_by_steps(), watch:
+        watch(SimulationLoop)
+        strictly = trespass.refused() if self._strict else contextlib.nullcontext()
+        with _garbage_collected_by_steps(), strictly:
             super().run_forever()
 
     def close(self) -> None:
