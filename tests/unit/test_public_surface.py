@@ -69,6 +69,7 @@ SURFACE: Final = {
         "now",
         "read",
     },
+    "poolproof.simulation": {"Played", "advance", "current", "play", "run", "token"},
     "poolproof.plan": {"FaultSpec", "Plan", "Point", "SCHEMA", "Target", "load", "save"},
     "poolproof.pytest_plugin": {
         "LAYERS",

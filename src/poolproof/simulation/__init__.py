@@ -51,7 +51,7 @@ __all__ = [
     "token",
 ]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def current() -> SimulationLoop:
@@ -88,12 +88,12 @@ async def advance(seconds: float) -> None:
 
 
 def run(
-    main: Coroutine[Any, Any, T],
+    main: Coroutine[Any, Any, _T],
     *,
     start_ns: int = 0,
     schedule: Schedule | None = None,
     strict: bool = False,
-) -> T:
+) -> _T:
     """Run `main` to its end in virtual time, starting at `start_ns` nanoseconds.
 
     Raises:
@@ -105,7 +105,7 @@ def run(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Played(Generic[T]):
+class Played(Generic[_T]):
     """What became of one run.
 
     Attributes:
@@ -118,7 +118,7 @@ class Played(Generic[T]):
         now_ns: the virtual time at the end.
     """
 
-    value: T | None
+    value: _T | None
     error: Exception | None
     schedule: Schedule
     deviations: tuple[Deviation, ...]
@@ -132,7 +132,7 @@ class Played(Generic[T]):
         return replace(self.schedule, policy="fifo", deviations=self.deviations)
 
 
-def play(main: Coroutine[Any, Any, T], schedule: Schedule | None = None) -> Played[T]:
+def play(main: Coroutine[Any, Any, _T], schedule: Schedule | None = None) -> Played[_T]:
     """Run `main` to its end or its error, and return what became of it.
 
     Example:
@@ -145,7 +145,7 @@ def play(main: Coroutine[Any, Any, T], schedule: Schedule | None = None) -> Play
         True
     """
     loop = SimulationLoop(schedule=schedule)
-    value: T | None = None
+    value: _T | None = None
     error: Exception | None = None
     try:
         value = _run(main, loop)
@@ -162,6 +162,6 @@ def play(main: Coroutine[Any, Any, T], schedule: Schedule | None = None) -> Play
     )
 
 
-def _run(main: Coroutine[Any, Any, T], loop: SimulationLoop) -> T:
+def _run(main: Coroutine[Any, Any, _T], loop: SimulationLoop) -> _T:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(main)
