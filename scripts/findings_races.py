@@ -66,13 +66,14 @@ async def turns(number: int) -> None:
 
 async def serve_pages(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer GET in the protocol of Redis, one command after the other."""
-    while line := await reader.readline():
-        words: list[str] = []
-        for _ in range(int(line[1:])):
-            size = int((await reader.readline())[1:])
-            words.append((await reader.readexactly(size + 2))[:-2].decode())
-        page = f"page of {words[1]}".encode()
-        writer.write(b"$%d\r\n%s\r\n" % (len(page), page))
+    with contextlib.suppress(asyncio.CancelledError):  # the end of the scene
+        while line := await reader.readline():
+            words: list[str] = []
+            for _ in range(int(line[1:])):
+                size = int((await reader.readline())[1:])
+                words.append((await reader.readexactly(size + 2))[:-2].decode())
+            page = f"page of {words[1]}".encode()
+            writer.write(b"$%d\r\n%s\r\n" % (len(page), page))
 
 
 async def redis_scene(told: Told) -> None:
@@ -191,7 +192,7 @@ async def anyio_scene(told: Told) -> None:
 
 async def serve_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer every request with two letters, on a connection that is kept."""
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(asyncio.CancelledError, ConnectionError):
         while await reader.readline():
             while (await reader.readline()).strip():
                 pass
