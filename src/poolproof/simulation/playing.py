@@ -1,56 +1,16 @@
-"""Simulation: an asyncio loop in virtual time, whose order of task steps a seed decides.
-
-Nothing waits, the clock jumps to the next timer, in whole nanoseconds. See docs/simulation.md.
-"""
+"""A run from its beginning to its end: what came of it, where it was, and whether it repeats."""
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from poolproof.simulation.chance import buggify
-from poolproof.simulation.claims import ClaimError, always, reachable, sometimes
+from poolproof.errors import PoolproofError
 from poolproof.simulation.loop import SimulationLoop
-from poolproof.simulation.network import Link, Network
-from poolproof.simulation.refusal import RealWorldError
-from poolproof.simulation.schedule import POLICIES, Deviation, Schedule, from_json, to_json
-from poolproof.simulation.stall import (
-    DeadlockError,
-    LivelockError,
-    Pending,
-    SimulationStalledError,
-    TimeLimitError,
-)
+from poolproof.simulation.schedule import Deviation, Schedule
 
-__all__ = [
-    "POLICIES",
-    "ClaimError",
-    "DeadlockError",
-    "Deviation",
-    "Link",
-    "LivelockError",
-    "Network",
-    "Pending",
-    "Played",
-    "RealWorldError",
-    "Schedule",
-    "SimulationLoop",
-    "SimulationStalledError",
-    "TimeLimitError",
-    "advance",
-    "always",
-    "buggify",
-    "current",
-    "from_json",
-    "play",
-    "reachable",
-    "run",
-    "sometimes",
-    "to_json",
-    "token",
-]
-
+_NS: Final = 1_000_000_000
 _T = TypeVar("_T")
 
 
@@ -116,6 +76,8 @@ class Played(Generic[_T]):
         trace: the hash of all steps and moves of time.
         steps: how many task steps there were.
         now_ns: the virtual time at the end.
+        entries: the trace itself, if it was to be kept: a task's number for each of its steps, minus
+            the virtual nanoseconds for a move of time.
     """
 
     value: _T | None
@@ -125,6 +87,7 @@ class Played(Generic[_T]):
     trace: str
     steps: int
     now_ns: int
+    entries: tuple[int, ...] = ()
 
     @property
     def lifted(self) -> Schedule:
@@ -132,8 +95,12 @@ class Played(Generic[_T]):
         return replace(self.schedule, policy="fifo", deviations=self.deviations)
 
 
-def play(main: Coroutine[Any, Any, _T], schedule: Schedule | None = None) -> Played[_T]:
+def play(
+    main: Coroutine[Any, Any, _T], schedule: Schedule | None = None, *, keep: bool = False
+) -> Played[_T]:
     """Run `main` to its end or its error, and return what became of it.
+
+    With `keep`, all entries of the trace are kept, for `repeat`.
 
     Example:
         >>> async def main() -> str:
@@ -145,6 +112,7 @@ def play(main: Coroutine[Any, Any, _T], schedule: Schedule | None = None) -> Pla
         True
     """
     loop = SimulationLoop(schedule=schedule)
+    loop.trace.keeps = keep
     value: _T | None = None
     error: Exception | None = None
     try:
@@ -159,9 +127,56 @@ def play(main: Coroutine[Any, Any, _T], schedule: Schedule | None = None) -> Pla
         trace=loop.trace.digest(),
         steps=loop.trace.steps,
         now_ns=loop.now_ns,
+        entries=tuple(loop.trace.kept),
     )
 
 
 def _run(main: Coroutine[Any, Any, _T], loop: SimulationLoop) -> _T:
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(main)
+
+
+class NotRepeatableError(PoolproofError):
+    """The same schedule gave two runs: something decides that no seed does. No verdict holds on it."""
+
+
+def repeat(
+    main: Callable[[], Coroutine[Any, Any, _T]],
+    schedule: Schedule | None = None,
+    *,
+    times: int = 10,
+) -> Played[_T]:
+    """Play `main()` so many times by one schedule; return what became of it, which is always the same.
+
+    Raises:
+        NotRepeatableError: two traces differ; says where they part.
+    """
+    first = play(main(), schedule, keep=True)
+    for number in range(2, times + 1):
+        again = play(main(), schedule, keep=True)
+        if again.trace != first.trace:
+            raise NotRepeatableError(
+                f"expected one run of {schedule or Schedule()}, got another at repetition {number}: "
+                f"{_parting(first.entries, again.entries)}; look for sets of objects, identities, or "
+                "state that the first run left behind; strict=True finds clocks and unseeded chance"
+            )
+    return first
+
+
+def _parting(one: tuple[int, ...], other: tuple[int, ...]) -> str:
+    """Return where two traces part, in words."""
+    same = next(
+        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
+    moves = [-entry for entry in one[:same] if entry < 0]
+    step = same - len(moves)
+    here = f"step {step} at {(moves or [0])[-1] / _NS:.9f} s"
+    return f"{here} was {_entry(one, same)} and then {_entry(other, same)}"
+
+
+def _entry(entries: tuple[int, ...], at: int) -> str:
+    if at >= len(entries):
+        return "the end"
+    entry = entries[at]
+    return f"Task-{entry}'s" if entry > 0 else f"a move of time to {-entry / _NS:.9f} s"
