@@ -264,10 +264,13 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
     def create_task(self, coro: Any, *, name: object = None, **options: Any) -> asyncio.Task[Any]:
         """Return a task; without a name it is Task-1, Task-2, ... of this loop."""
         self._check_closed()
-        if self.get_task_factory() is not None:
-            return super().create_task(coro, name=name, **options)
         number = self._new_task_number()
-        return SimulatedTask(coro, number, loop=self, name=name or f"Task-{number}", **options)
+        name = f"Task-{number}" if name is None else name
+        if self.get_task_factory() is None:
+            return SimulatedTask(coro, number, loop=self, name=name, **options)
+        task = super().create_task(coro, name=name, **options)
+        self._strangers.setdefault(task, number)
+        return task
 
     def run_forever(self) -> None:
         """Run until `stop`.
