@@ -37,6 +37,9 @@ class Reactions(Protocol):
     def on_expired(self, jobs: Sequence[Job], now_ns: int) -> None:
         """The deadlines of these have passed."""
 
+    def on_unbegun(self, slot: Slot) -> None:
+        """A worker has not even begun what it was sent."""
+
     def on_shed(self, job: Job) -> None:
         """There is no room for this one in the line."""
 
@@ -87,6 +90,8 @@ class Dispatch:
         self._requests = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = _NEVER
+        self._watch: asyncio.TimerHandle | None = None
+        self._heads: dict[Slot, int] = {}
 
     # From the callers.
 
@@ -246,6 +251,8 @@ class Dispatch:
     def _send(self, slot: Slot, batch: Sequence[Job], now: int) -> None:
         first = self._requests + 1
         self._requests += len(batch)
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._settings.start_mark, self._on_watch)
         if not self._plain:
             for job in batch:
                 if job.session is not None:
@@ -427,6 +434,20 @@ class Dispatch:
             self._set_alarm(min(left))
         self.soon()
 
+    def _on_watch(self) -> None:
+        """Look, while there are jobs at workers, for a worker that does not begin its next one."""
+        before, self._watch = self._heads, None
+        self._heads = {
+            slot: request
+            for slot in self._by_link.values()
+            if (request := next(iter(slot.jobs), 0)) > slot.link.started()
+        }
+        for slot, request in self._heads.items():
+            if before.get(slot) == request:
+                self._reactions.on_unbegun(slot)
+        if any(slot.jobs for slot in self._by_link.values()):
+            self._watch = self._loop.call_later(self._settings.start_mark / 2, self._on_watch)
+
     # How a job ends otherwise.
 
     def fail(self, job: Job, error: PoolError, worker: int | None = None) -> None:
@@ -441,10 +462,11 @@ class Dispatch:
         self.soon()
 
     def close(self) -> None:
-        """Stop the timer; nothing is to be outstanding any more."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm, self._alarm_ns = None, _NEVER
+        """Stop the timers; nothing is to be outstanding any more."""
+        for timer in (self._alarm, self._watch, *self._resting.values()):
+            if timer is not None:
+                timer.cancel()
+        self._alarm, self._alarm_ns, self._watch = None, _NEVER, None
         self._ledger.flush()
 
 

@@ -378,10 +378,17 @@ class Pool:
 
     def _end_if_stuck(self, slot: Slot, request: int) -> None:
         if next(iter(slot.jobs), None) == request and slot.worker.state != "terminated":
-            data = {"what": "stuck", "request": request}
-            self.ledger.note((self.clock(), NOTE, WORKER, slot.number, data))
-            slot.worker.terminate("timeout", self.clock())
-            slot.link.kill()
+            self._end_stuck(slot, "past its deadline")
+
+    def _end_stuck(self, slot: Slot, why: str) -> None:
+        data = {"what": "stuck", "why": why, "request": next(iter(slot.jobs), 0)}
+        self.ledger.note((self.clock(), NOTE, WORKER, slot.number, data))
+        slot.worker.terminate("timeout", self.clock())
+        slot.link.kill()
+
+    def on_unbegun(self, slot: Slot) -> None:
+        """End a worker that does nothing with what it was sent; that goes to another one."""
+        self._end_stuck(slot, "not begun")
 
     def on_shed(self, job: Job) -> None:
         """Refuse who finds no room in the line."""

@@ -128,7 +128,7 @@ class Slot:
         It says so itself where it can: seen from here, the time includes the way there and back.
         """
         since, self._since_ns = self._since_ns, now_ns
-        busy, self._busy_ns = self._busy_ns, getattr(self.link, "busy_ns", 0)
+        busy, self._busy_ns = self._busy_ns, self.link.busy_ns
         return self._busy_ns - busy or now_ns - since
 
     def set_window(self, now_ns: int) -> None:
