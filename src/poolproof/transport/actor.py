@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableSequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,10 @@ from poolproof.transport import describe
 from poolproof.transport.base import Command, Reply, Request, WorkerSpec
 
 Clock = Callable[[], int]
+Mark = MutableSequence[int] | memoryview
+"""Two numbers that a worker shares with its link: the id it began last, and the id through which the
+pool has recalled what is not begun. Each is written by one side only."""
+BEGUN, RECALLED = 0, 1
 RAISABLE: Final = (Exception, asyncio.CancelledError)
 """What a handler may raise without ending its worker; SystemExit, for one, ends it."""
 _UNWELL: Final = "it answered False"

@@ -378,6 +378,20 @@ async def _what_awaits_and_what_waits_can_be_cancelled(stage: Stage) -> None:
 
 
 @_case
+async def _what_is_recalled_is_not_begun(stage: Stage) -> None:
+    worker = await stage.worker(targets.Awaiting)
+    napping, second, third, last = worker.send(["nap", 0.02], ["count"], ["count"], ["count"])
+    await _until_begun(worker, napping)
+    assert worker.link.recall(third)
+    errors = [await worker.heard.error(i) for i in (second, third)]
+    assert {(e.kind, e.may_have_happened) for e in errors} == {("cancelled", False)}
+    assert (await worker.heard.answer(napping))[1]
+    assert (await worker.heard.answer(last))[2] == 1
+    assert worker.link.recall(napping)
+    assert await worker.ask(["count"]) == 2
+
+
+@_case
 async def _init_has_run_before_the_first_request(stage: Stage) -> None:
     for kind in BOTH:
         worker = await stage.worker(kind, "given")

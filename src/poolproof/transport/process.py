@@ -1,7 +1,6 @@
 """The full layer: workers are operating-system processes, forked from a warm zygote, and leave nothing behind."""
 
 import asyncio
-import functools
 import signal
 import socket
 import sys
@@ -174,9 +173,9 @@ class ProcessTransport:
             zygote = await self._zygote_for(spec)
         slab = self._slab
         assert slab is not None
-        place = slab.take()
+        place, mark = slab.take()
         ours, theirs = socket.socketpair()
-        link = ProcessLink(ours, spec, number, epoch, functools.partial(slab.mark, place))
+        link = ProcessLink(ours, spec, number, epoch, mark)
         self._links.add(link)
         link.when_ended(self._links.discard)
         link.when_ended(lambda _link: slab.give_back(place))
@@ -185,6 +184,7 @@ class ProcessTransport:
             with theirs:
                 zygote.fork(link, theirs, place, argv)
             await link.greet(packed)
+            await link.known()
         except BaseException:
             link.kill()
             raise
@@ -218,19 +218,17 @@ class ProcessLink(RemoteLink):
     """A worker process, from outside."""
 
     def __init__(
-        self,
-        sock: socket.socket,
-        spec: WorkerSpec,
-        number: int,
-        epoch: int,
-        mark: Callable[[], int],
+        self, sock: socket.socket, spec: WorkerSpec, number: int, epoch: int, mark: memoryview
     ) -> None:
-        super().__init__(sock, spec, number, epoch)
-        self._read_mark = mark
-        self._last: int | None = None
+        super().__init__(sock, spec, number, epoch, mark)
         self._who: procfs.Identity | None = None
+        self._known = asyncio.Event()
         self._verdict: tuple[EndKind, str] | None = None
         self._doomed = False
+
+    async def known(self) -> None:
+        """Wait until the zygote has said which process it is, or that there is none."""
+        await self._known.wait()
 
     @property
     def usable(self) -> bool:
@@ -240,13 +238,15 @@ class ProcessLink(RemoteLink):
     def forked(self, who: procfs.Identity) -> None:
         """Take which process it is; it is ended at once if that was wished before."""
         self._who, self.pid = who, who.pid
+        self._known.set()
         if self._doomed:
             self._end_process()
 
     def buried(self, status: int | None, detail: str) -> None:
         """Take its end, once all it had said is read."""
         self.wire.drain()
-        self._last = self._mark()
+        self._mark = list(self._mark)  # its place is given to another
+        self._known.set()
         self._finish(*self._judged(status, detail), status)
 
     def _judged(self, status: int | None, detail: str) -> tuple[EndKind, str]:
@@ -267,9 +267,6 @@ class ProcessLink(RemoteLink):
             return None
         cpu_seconds = found.cpu_ticks / procfs.TICKS_PER_SECOND
         return Usage(rss_bytes=rss_bytes, cpu_seconds=cpu_seconds)
-
-    def _mark(self) -> int:
-        return self._read_mark() if self._last is None else self._last
 
     def _process(self, pid: int) -> int | None:  # noqa: ARG002 - its parent knows better than itself
         return self.pid

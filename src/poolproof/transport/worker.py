@@ -29,7 +29,7 @@ def main(sock: socket.socket, mark: memoryview) -> NoReturn:
 
     Args:
         sock: connected to a link, blocking.
-        mark: one unsigned number of 64 bits, shared with the link: the id that was begun last.
+        mark: two unsigned numbers of 64 bits, shared with the link; see `actor.Mark`.
     """
     data, spec = _first_frame(sock)
     made = _made(spec)
@@ -75,10 +75,7 @@ async def _on_a_loop(sock: socket.socket, data: bytes, made: Actor, mark: memory
         problem = await _init_problem(made)
         return made if problem is None else problem
 
-    def began(request_id: int) -> None:
-        mark[0] = request_id
-
-    peer = Peer(sock, start=start, left=done.set_result, began=began)
+    peer = Peer(sock, start=start, left=done.set_result, mark=mark)
     peer.received(data)
     status = await done
     await peer.wire.finished()
@@ -172,8 +169,8 @@ class Blocking:
             self._flush()
             item.done(acting.problem(item.method))
             return
-        self._mark[0] = item[0]
-        if item[0] in self._cancelled:
+        self._mark[acting.BEGUN] = item[0]
+        if item[0] in self._cancelled or item[0] <= self._mark[acting.RECALLED]:
             self._cancelled.discard(item[0])
             self._replies.append((item[0], False, describe.cancelled(begun=False)))
         else:
