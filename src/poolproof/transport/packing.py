@@ -74,8 +74,7 @@ def settle(where: Home) -> None:
     if where.module in sys.modules and where.module != "__main__":
         return
     if where.main is not None:
-        if "__mp_main__" not in sys.modules:
-            multiprocessing.spawn.prepare(where.main)
+        multiprocessing.spawn.prepare(where.main)  # it does nothing if it was done before
         return
     try:
         found = importlib.import_module(where.module)

@@ -113,7 +113,10 @@ class Zygote:
                 return
 
     def _obey(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 1)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 1)
+        except ConnectionError:
+            return False
         if not data:
             return False
         message = TO_ZYGOTE.decode(data)
