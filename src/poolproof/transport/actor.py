@@ -75,9 +75,11 @@ def _bound(
 
 
 def _is_async(method: Any) -> bool:
-    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(
-        getattr(method, "__call__", None)  # noqa: B004 - asked for what it is, not whether it is
-    )
+    code = getattr(method, "__code__", None)
+    if code is not None:  # a plain function or method; the general way costs a new process dear
+        return bool(code.co_flags & inspect.CO_COROUTINE)
+    call = getattr(method, "__call__", None)  # noqa: B004 - asked for what it is, not whether it is
+    return method is not None and any(map(inspect.iscoroutinefunction, (method, call)))
 
 
 def problem(method: Callable[[], Any] | None) -> str | None:

@@ -18,7 +18,7 @@ from poolproof.transport.base import MOST_PAYLOAD_BYTES, Reply, Request, WireErr
 from poolproof.transport.mailbox import Errand
 from poolproof.transport.peer import Peer
 from poolproof.transport.service import Service
-from poolproof.transport.wire import READ_BYTES
+from poolproof.transport.wire import READ_BYTES, buffer
 
 HOLD_NS: Final = 500_000
 """How long finished replies may wait for the next one while there is more to do."""
@@ -102,7 +102,6 @@ class Blocking:
         self._replies: list[Reply] = []
         self._since = 0
         self._cancelled: set[int] = set()
-        self._buffer = memoryview(bytearray(READ_BYTES))
 
     def put(self, requests: Sequence[Request]) -> None:
         """Have requests done."""
@@ -128,10 +127,10 @@ class Blocking:
         self._service.received(data)
         while True:
             self._work()
-            length = self._sock.recv_into(self._buffer)
+            length = self._sock.recv_into(buffer)
             if not length:
                 leave(0)
-            self._service.received(self._buffer[:length])
+            self._service.received(buffer[:length])
 
     def _hello(self, _spec: bytes | None) -> None:
         made = self._made
@@ -185,10 +184,10 @@ class Blocking:
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
-            length = self._sock.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
+            length = self._sock.recv_into(buffer, 0, socket.MSG_DONTWAIT)
             if not length:
                 leave(0)
-            self._service.received(self._buffer[:length])
+            self._service.received(buffer[:length])
 
     def _write(self, frame: bytearray) -> None:
         try:
