@@ -2,6 +2,7 @@
 
 # ruff: noqa: ARG002 (an ablation does not look at what it should)
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from random import Random
 from typing import Any, ClassVar, Final
@@ -192,6 +193,14 @@ class MostLoaded(LeastLoaded):
         return max(accepting, key=lambda worker: worker.in_flight, default=None)
 
 
+class FirstIdleAlone(LeastLoaded):
+    """Always the first that accepts."""
+
+    @override
+    def pick(self, session: str | None = None) -> Worker | None:
+        return next((worker for worker in self._members if worker.accepting), None)
+
+
 class KeepsTheDead(RoundRobin):
     """Nobody tells it that a worker is gone."""
 
@@ -268,6 +277,16 @@ class NoLoadBound(ConsistentHash):
         return super().pick(session)
 
 
+class HomeOnly(ConsistentHash):
+    """The session's place on the ring, with no bound of load at all."""
+
+    @override
+    def pick(self, session: str | None = None) -> Worker | None:
+        start = bisect_left(self._points, balancing._point(session or ""))
+        ring = self._owners[start:] + self._owners[:start]
+        return next((worker for worker in ring if worker.accepting), None)
+
+
 class SharesTooMuch(LeastLoaded):
     """A batch goes to workers that have no room for it."""
 
@@ -317,6 +336,8 @@ ABLATIONS: Final[tuple[type[Strategy], ...]] = (
     WorseOfTwo,
     Modulo,
     NoLoadBound,
+    HomeOnly,
+    FirstIdleAlone,
     SharesTooMuch,
     SharesUnevenly,
     LosesTheRest,
