@@ -19,6 +19,8 @@ from poolproof.transport.base import End, Reply, WireError, WorkerLink
 _NEVER: Final = 1 << 62
 _UNTRIED: Final = Tries()
 _MESSAGE_CHARACTERS: Final = 500
+_SETTLED: Final = 0.002
+"""Seconds until what a worker and we have written in shared memory is surely seen by the other."""
 Clock = Callable[[], int]
 
 
@@ -92,6 +94,11 @@ class Dispatch:
         self._alarm_ns = _NEVER
         self._watch: asyncio.TimerHandle | None = None
         self._heads: dict[Slot, int] = {}
+        self._look: asyncio.TimerHandle | None = None
+        self._oldest: dict[Slot, int] = {}
+        # What is answered for a job that was taken back from its worker: nobody waits for that.
+        self._nobody = self._made(None, None, None, idempotent=False)
+        self._nobody.set_result(None)
 
     # From the callers.
 
@@ -253,6 +260,8 @@ class Dispatch:
         self._requests += len(batch)
         if self._watch is None:
             self._watch = self._loop.call_later(self._settings.start_mark, self._on_watch)
+        if self._look is None:
+            self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
         if not self._plain:
             for job in batch:
                 if job.session is not None:
@@ -448,6 +457,37 @@ class Dispatch:
         if any(slot.jobs for slot in self._by_link.values()):
             self._watch = self._loop.call_later(self._settings.start_mark / 2, self._on_watch)
 
+    def _on_look(self) -> None:
+        """Look, while workers are busy, for one whose job takes long, and has others behind it."""
+        before, self._look = self._oldest, None
+        busy = [slot for slot in self.slots.values() if slot.jobs and not slot.stalled]
+        self._oldest = {slot: next(iter(slot.jobs)) for slot in busy}
+        now = self._clock()
+        for slot, oldest in self._oldest.items():
+            if before.get(slot) == oldest and slot.lease is None:
+                self._stall(slot, now)
+        if any(not slot.stalled for slot in busy):
+            self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
+
+    def _stall(self, slot: Slot, now: int) -> None:
+        """Send no more to a worker until it answers; ask back what it has not begun."""
+        slot.stall(now)
+        through = next(reversed(slot.jobs))
+        if len(slot.jobs) > 1 and slot.link.recall(through):
+            self._loop.call_later(_SETTLED, self._take_back, slot, through)
+
+    def _take_back(self, slot: Slot, through: int) -> None:
+        """Send elsewhere what a worker had not begun when it was recalled, and never will."""
+        if slot.link not in self._by_link:
+            return
+        started, now = slot.link.started(), self._clock()
+        for request, job in reversed(list(slot.jobs.items())):
+            if started < request <= through and not job.done():
+                slot.jobs[request] = self._nobody
+                if job.session is not None:
+                    self._affinity.done(job.session, job.binding, now)
+                self.again(job)
+
     # How a job ends otherwise.
 
     def fail(self, job: Job, error: PoolError, worker: int | None = None) -> None:
@@ -463,10 +503,11 @@ class Dispatch:
 
     def close(self) -> None:
         """Stop the timers; nothing is to be outstanding any more."""
-        for timer in (self._alarm, self._watch, *self._resting.values()):
+        for timer in (self._alarm, self._watch, self._look, *self._resting.values()):
             if timer is not None:
                 timer.cancel()
-        self._alarm, self._alarm_ns, self._watch = None, _NEVER, None
+        self._alarm, self._alarm_ns = None, _NEVER
+        self._watch = self._look = None
         self._ledger.flush()
 
 

@@ -329,3 +329,18 @@ async def test_killing_fails_what_was_submitted_and_says_what_may_have_happened(
 async def test_map_keeps_the_order_of_its_requests() -> None:
     async with pool(size=3) as one:
         assert await one.map(range(100)) == list(range(100))
+
+
+async def test_what_stands_behind_a_job_that_turns_out_slow_goes_to_another_worker() -> None:
+    async with pool(size=2) as one:
+        await one.map(range(200))
+        slow = one.submit(["gate", "a"])
+        behind = [one.submit(number) for number in range(100)]
+
+        assert await asyncio.gather(*behind) == list(range(100))
+        assert not slow.done()
+        open_gate("a")
+        await slow
+    assert sorted(request for request in Actor.begun[201:] if request != ["gate", "a"]) == sorted(
+        range(100)
+    )
