@@ -18,8 +18,8 @@ from poolproof.errors import StartFailedError, UsageError
 from poolproof.isolation import leases
 from poolproof.transport import process as processes
 from poolproof.transport import targets
-from poolproof.transport.conformance import Player, Stage
 from poolproof.transport.process import ProcessTransport
+from poolproof.transport.stage import Player, Stage
 from poolproof.watch import procfs
 from tests.integration.transport.family import Parent
 
@@ -288,7 +288,7 @@ async def test_a_script_can_be_its_own_worker(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import asyncio\n"
-        "from poolproof.transport.conformance import Stage\n"
+        "from poolproof.transport.stage import Stage\n"
         "from poolproof.transport.process import ProcessTransport\n"
         "class OwnError(Exception):\n"
         "    pass\n"

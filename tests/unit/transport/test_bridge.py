@@ -22,9 +22,10 @@ from poolproof.transport.bridge import (
     swap,
     truncate,
 )
-from poolproof.transport.conformance import EPOCH, Case, Player, Stage, conformance_cases
+from poolproof.transport.conformance import Case, conformance_cases
 from poolproof.transport.mock import MockTransport
 from poolproof.transport.protocol import HEADER
+from poolproof.transport.stage import EPOCH, Player, Stage
 
 pytestmark = pytest.mark.unit
 
