@@ -2,8 +2,10 @@
 
 import asyncio
 from random import Random
+from typing import cast
 
 import pytest
+import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +18,16 @@ from poolproof.errors import (
     StartFailedError,
     WorkerDiedError,
 )
-from poolproof.pool.retrying import Attempt, Decision, Delays, Tries, decide, delay_ns, growth_ns
+from poolproof.pool.retrying import (
+    Attempt,
+    Custom,
+    Decision,
+    Delays,
+    Tries,
+    decide,
+    delay_ns,
+    growth_ns,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -276,3 +287,23 @@ def test_errors_that_share_one_object_would_mix_their_contexts() -> None:
     contexts = [error.at(worker=number) for number in range(3)]
 
     assert [one.context.worker for one in contexts if one.context] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("retry", range(1, 8))
+def test_growth_is_that_of_a_well_kept_library(retry: int) -> None:
+    """Tenacity's strategies look only at the number of the attempt."""
+    state = cast("tenacity.RetryCallState", Attempt(retry))
+    exponential = tenacity.wait_exponential(multiplier=1, max=30)
+    linear = tenacity.wait_incrementing(start=1, increment=1, max=30)
+
+    assert growth_ns("exponential", retry, PLAIN) == exponential(state) * 1000 * MS
+    assert growth_ns("linear", retry, PLAIN) == linear(state) * 1000 * MS
+
+
+def test_strategy_of_the_library_is_a_custom_backoff_as_it_is() -> None:
+    wait = tenacity.wait_chain(*[tenacity.wait_fixed(seconds) for seconds in (1, 2)])
+    custom = Delays(custom=cast("Custom", wait))
+
+    found = [delay_ns(failure("python"), Tries(retries=n), custom, Random(1)) for n in range(3)]
+
+    assert found == [1000 * MS, 2000 * MS, 2000 * MS]
