@@ -76,7 +76,11 @@ class Slab:
 
 
 class Zygote:
-    """A running zygote; made by `start`.
+    """A running zygote, and its keeper.
+
+    Attributes:
+        pid: the keeper's.
+        deaf: whether it takes no more orders: it is about to be gone.
 
     Args:
         run: the token that it and all below it carry in their environment.
@@ -92,6 +96,7 @@ class Zygote:
         self._turn = asyncio.Lock()
         self._answer: asyncio.Future[Prepared] = self._loop.create_future()
         self._gone = asyncio.Event()
+        self.deaf = False
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._keeper = _exec(run, theirs, slab)
@@ -100,6 +105,10 @@ class Zygote:
         self._descriptor = os.pidfd_open(self._keeper.pid)
         self._loop.add_reader(self._control, self._heard)
         self._loop.add_reader(self._descriptor, self._ended)
+
+    async def gone(self) -> None:
+        """Wait until it is gone, and all below it."""
+        await self._gone.wait()
 
     async def started(self) -> None:
         """Wait until it takes orders.
@@ -168,7 +177,10 @@ class Zygote:
                 data = b""
             if not data:
                 self._loop.remove_reader(self._control)
-                return  # its keeper ends now, and all below; that is told then
+                self.deaf = True
+                # Its keeper ends now, and all below; that is told then.
+                self._loop.call_later(END_SECONDS, self.kill)
+                return
             self._take(zygote.FROM_ZYGOTE.decode(data))
 
     def _take(self, message: Prepared | Forked | Unforked | Buried) -> None:

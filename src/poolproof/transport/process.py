@@ -32,6 +32,8 @@ MOST_WORKERS: Final = 4096
 CLOSE_SECONDS: Final = 0.25
 LINGER_SECONDS: Final = 0.5
 """How long a process may take to end once its connection is closed."""
+BURY_SECONDS: Final = 2.0
+"""How long a zygote may take to tell the end of a worker that was killed, before it is killed itself."""
 
 Note = Callable[[str, str], None]
 
@@ -112,6 +114,8 @@ class ProcessTransport:
 
     async def _living_zygote(self) -> Zygote:
         async with self._starting:
+            if self._zygote is not None and self._zygote.deaf:
+                await self._zygote.gone()
             if self._zygote is None:
                 if self._lease is None or self._slab is None:
                     raise UsageError("expected an open transport, got a closed one; open it first")
@@ -175,7 +179,7 @@ class ProcessTransport:
         assert slab is not None
         place, mark = slab.take()
         ours, theirs = socket.socketpair()
-        link = ProcessLink(ours, spec, number, epoch, mark)
+        link = ProcessLink(ours, spec, number, epoch, mark=mark, zygote=zygote)
         self._links.add(link)
         link.when_ended(self._links.discard)
         link.when_ended(lambda _link: slab.give_back(place))
@@ -218,9 +222,17 @@ class ProcessLink(RemoteLink):
     """A worker process, from outside."""
 
     def __init__(
-        self, sock: socket.socket, spec: WorkerSpec, number: int, epoch: int, mark: memoryview
+        self,
+        sock: socket.socket,
+        spec: WorkerSpec,
+        number: int,
+        epoch: int,
+        *,
+        mark: memoryview,
+        zygote: Zygote,
     ) -> None:
         super().__init__(sock, spec, number, epoch, mark)
+        self._zygote = zygote
         self._who: procfs.Identity | None = None
         self._known = asyncio.Event()
         self._verdict: tuple[EndKind, str] | None = None
@@ -284,10 +296,17 @@ class ProcessLink(RemoteLink):
 
     def _end_process(self) -> None:
         """Kill exactly this process; what else it leaves is ended when it is buried."""
-        if self._who is None:
-            self._doomed = True
-        elif not self.ended:
+        if self.ended:
+            return
+        self._doomed = True
+        if self._who is not None:
             send_signal(self._who, signal.SIGKILL)
+        self._loop.call_later(BURY_SECONDS, self._unburied)
+
+    def _unburied(self) -> None:
+        """End the zygote if it has not told yet: it is stopped, or stuck, and all its workers with it."""
+        if not self.ended:
+            self._zygote.kill()
 
 
 def _unheard(_what: str, _detail: str) -> None:

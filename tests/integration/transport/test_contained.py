@@ -16,8 +16,8 @@ import pytest
 
 from poolproof.errors import StartFailedError, UsageError
 from poolproof.isolation import leases
+from poolproof.transport import keeping, targets
 from poolproof.transport import process as processes
-from poolproof.transport import targets
 from poolproof.transport.process import ProcessTransport
 from poolproof.transport.stage import Player, Stage
 from poolproof.watch import procfs
@@ -155,6 +155,40 @@ async def test_a_worker_that_is_stopped_is_ended_all_the_same() -> None:
 
         assert (await worker.link.terminate(0.05)).kind == "killed"
         assert living([worker.link.pid]) == []
+
+
+@pytest.mark.parametrize("who", [zygote, keeper])
+async def test_a_zygote_or_keeper_that_is_stopped_is_ended_and_replaced(
+    who: Callable[[ProcessTransport], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "BURY_SECONDS", 0.2)
+    monkeypatch.setattr(keeping, "END_SECONDS", 0.2)
+    async with staged() as (stage, transport, notes):
+        worker, other = await stage.worker(), await stage.worker()
+        below = list(procfs.descendants(keeper(transport)))
+        os.kill(who(transport), signal.SIGSTOP)
+        if who is keeper:
+            os.kill(zygote(transport), signal.SIGKILL)
+        else:
+            worker.kill()
+        ends = [await player.heard.ending() for player in (worker, other)]
+
+        assert {end.kind for end in ends} <= {"lost", "killed"}
+        await until(lambda: living(below) == [])
+        assert await (await stage.worker()).ask(["count"]) == 1
+        assert notes.count("zygote_lost") == 1
+
+
+async def test_a_start_from_a_stopped_zygote_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "BURY_SECONDS", 0.2)
+    async with staged() as (stage, transport, _notes):
+        await stage.worker()
+        os.kill(zygote(transport), signal.SIGSTOP)
+        with pytest.raises(StartFailedError):
+            await stage.worker(init_seconds=0.1)
+        await stage.players[0].heard.ending()
+
+        assert await (await stage.worker()).ask(["count"]) == 1
 
 
 class Hanging:
