@@ -55,9 +55,7 @@ async def killer(stack: Stack, kills: int, rng: Random) -> list[int]:
 
 def struck(stack: Stack, rng: Random, killed: set[tuple[int, int]]) -> bool:
     """Kill a random worker that was not killed before; False if there is none."""
-    living = [
-        slot for slot in stack.pool.slots() if (slot.number, slot.worker.epoch) not in killed
-    ]
+    living = [slot for slot in stack.pool.slots() if (slot.number, slot.worker.epoch) not in killed]
     if not living:
         return False
     slot = rng.choice(living)
@@ -96,7 +94,9 @@ async def campaign(kills: int, seed: int) -> None:
     print("largest:", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MiB")
     left = descendants() - before
     assert not left, f"expected no process left, got {sorted(left)}"
-    assert descriptors() <= open_before + 2, f"expected {open_before}, got {descriptors()} descriptors"
+    assert descriptors() <= open_before + 2, (
+        f"expected {open_before}, got {descriptors()} descriptors"
+    )
     half = len(memory) // 2
     grown = memory[-1] - memory[half]
     assert grown < 8 * 2**20, f"expected flat memory, got {grown / 2**20:.1f} MiB more"
@@ -104,9 +104,5 @@ async def campaign(kills: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        campaign(
-            int(sys.argv[1]) if len(sys.argv) > 1 else 10_000,
-            int(sys.argv[2]) if len(sys.argv) > 2 else 1,
-        )
-    )
+    asked, chosen, *_ = (*map(int, sys.argv[1:]), *(10_000, 1)[len(sys.argv) - 1 :])
+    asyncio.run(campaign(asked, chosen))

@@ -99,6 +99,7 @@ class Dispatch:
         # What is answered for a job that was taken back from its worker: nobody waits for that.
         self._nobody = self._made(None, None, None, idempotent=False)
         self._nobody.set_result(None)
+        self._numbers = 0
 
     # From the callers.
 
@@ -196,6 +197,7 @@ class Dispatch:
 
     def cancelled(self, job: Job) -> None:
         """Free what a job holds that its caller has given up."""
+        self._note_jobs()
         self.note((self._clock(), INFO, op_of(job), job.number, None, "CancelledError"))
         self.forget(job)
         self.soon()
@@ -405,7 +407,8 @@ class Dispatch:
         self.leaving.remove(slot)
         self._reactions.on_death(slot, end)
         if slot.emptied is not None:
-            slot.emptied()
+            emptied, slot.emptied = slot.emptied, None
+            emptied()
         self.soon()
 
     def noted(self, link: WorkerLink, what: str, detail: str) -> None:
@@ -494,6 +497,7 @@ class Dispatch:
         """End a job with an error, which is noted with what it says about what happened."""
         if job.done():
             return
+        self._note_jobs()
         kind = INFO if error.may_have_happened else FAIL
         said = type(error).__name__, str(error)[:_MESSAGE_CHARACTERS]
         data = worker if error.context is None else error.context.data()

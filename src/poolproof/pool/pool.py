@@ -323,8 +323,9 @@ class Pool:
             self._dispatch.again(job)
             return
         error: PoolError = died(slot, end, begun=begun)
-        if begun and self._quarantine.died(job.key or job.number):
-            error = _quarantined(job.key or job.number, self.settings.most_deaths)
+        key = job.number if job.key is None else job.key
+        if begun and self._quarantine.died(key):
+            error = _quarantined(key, self.settings.most_deaths)
         self._fail(job, slot, error, retry=not leased)
 
     def _fail(self, job: Job, slot: Slot, error: PoolError, *, retry: bool = True) -> None:

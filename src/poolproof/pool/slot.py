@@ -65,7 +65,7 @@ class Slot:
         self.stalled = False
         self.window = 1
         self.idle_since_ns = now_ns
-        self.emptied: Callable[[], None] | None = None
+        self.emptied: Callable[[], object] | None = None
         self._settings = settings
         self._service_ns = 0.0
         self._busy_ns = 0
@@ -144,7 +144,11 @@ class Slot:
     def set_window(self, now_ns: int) -> None:
         """Fit the window to the service time, to the bytes under way, and to who waits for it."""
         settings, held = self._settings, len(self.jobs)
-        if self.wanted_by is not None or self.stalled or self.link.in_flight_bytes > settings.ahead_bytes:
+        if (
+            self.wanted_by is not None
+            or self.stalled
+            or self.link.in_flight_bytes > settings.ahead_bytes
+        ):
             window = held
         else:
             window = int(settings.ahead * NS / (self._service_ns or NS))

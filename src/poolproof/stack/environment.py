@@ -185,6 +185,11 @@ def build_test_env(
 
 
 def known_layer(name: str) -> Layer:
+    """Return the layer of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
     for layer in LAYERS:
         if name == layer:
             return layer

@@ -52,7 +52,9 @@ class Orchestrator:
         recoveries: the last deaths with how long each replacement took.
     """
 
-    def __init__(self, ledger: Ledger, log: logging.Logger, level: int, records: Mapping[str, str]) -> None:
+    def __init__(
+        self, ledger: Ledger, log: logging.Logger, level: int, records: Mapping[str, str]
+    ) -> None:
         self.errors: Counter[str] = Counter()
         self.last_errors: deque[Mapping[str, Any]] = deque(maxlen=LENGTH)
         self.recoveries: deque[Recovery] = deque(maxlen=LENGTH)
@@ -70,8 +72,9 @@ class Orchestrator:
                 self._take(event)
 
     def _take(self, event: Packed) -> None:
-        t, kind, _, number, data, error, message = (*event, None, None, None)[:7]
-        context = data if isinstance(data, dict) else {"worker": data}
+        whole: tuple[Any, ...] = (*event, None, None, None)
+        t, kind, _, number, data, error, message = whole[:7]
+        context: dict[str, Any] = data if isinstance(data, dict) else {"worker": data}
         if kind == DEATH:
             self._died[number] = t
         elif kind == BIRTH and (died := self._died.pop(number, None)) is not None:

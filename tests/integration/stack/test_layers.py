@@ -69,7 +69,7 @@ class Unstartable:
     """A transport on which nothing starts."""
 
     def __init__(self, layer: Layer) -> None:
-        self.layer = layer  # type: ignore[misc]
+        self.layer = layer
 
     async def open(self) -> None:
         raise StartFailedError(f"nothing starts on {self.layer} today")
@@ -111,13 +111,13 @@ async def test_without_a_declared_fallback_there_is_none() -> None:
 class Pretender(MockTransport):
     """A mock that says it is the full layer: what the plan's predecessor did."""
 
-    layer = "full"  # type: ignore[assignment]
+    layer = "full"
 
 
 class Forker(ProcessTransport):
     """The full layer under the name of the mock."""
 
-    layer = "mock"  # type: ignore[assignment]
+    layer = "mock"
 
 
 async def test_a_mock_that_poses_as_full_fails_the_test() -> None:
@@ -139,7 +139,9 @@ async def test_a_mock_that_starts_a_process_fails_the_test() -> None:
 async def test_a_stack_on_another_layer_than_asked_fails_the_test() -> None:
     env = environment("bridge_mock", adapters={**ADAPTERS, "bridge_mock": MockTransport})
 
-    with pytest.raises(LayerProofError, match="expected the layer bridge_mock, got a stack on mock"):
+    with pytest.raises(
+        LayerProofError, match="expected the layer bridge_mock, got a stack on mock"
+    ):
         async with running_stack(env):
             pass
 

@@ -1,7 +1,8 @@
 """Jobs, checkouts and answers in one pool on the mock layer: who gets what, and when."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,6 +17,7 @@ from poolproof.errors import (
 from poolproof.pool.circuit_breaker import CircuitBreaker, Limits
 from poolproof.pool.pool import Pool
 from poolproof.pool.settings import PoolSettings
+from poolproof.sync import wait_for
 from poolproof.transport.base import WorkerSpec
 from poolproof.transport.mock import MockTransport
 
@@ -25,8 +27,8 @@ pytestmark = [pytest.mark.unit, pytest.mark.asyncio]
 class Actor:
     """Waits at gates of its own class, so that a test decides when a job is done."""
 
-    gates: dict[str, asyncio.Event] = {}
-    begun: list[Any] = []
+    gates: ClassVar[dict[str, asyncio.Event]] = {}
+    begun: ClassVar[list[Any]] = []
 
     async def handle(self, request: Any) -> Any:
         type(self).begun.append(request)
@@ -58,9 +60,12 @@ def open_gate(name: str) -> None:
 
 async def begun(count: int) -> None:
     """Wait until so many requests have begun."""
-    async with asyncio.timeout(5):
-        while len(Actor.begun) < count:
-            await asyncio.sleep(0)
+    await until(lambda: len(Actor.begun) >= count)
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    await wait_for(fact, timeout=5, interval=0.005)
 
 
 async def test_a_slow_job_has_no_other_behind_it_while_a_worker_is_idle() -> None:
@@ -204,7 +209,7 @@ async def test_a_strict_session_waits_for_its_busy_worker_and_holds_up_nobody() 
         assert await free == "free"
         assert not bound.done()
         open_gate("a")
-        assert await asyncio.gather(gate, bound) == [["gate", "a"], "bound"]
+        assert [await gate, await bound] == [["gate", "a"], "bound"]
 
 
 async def test_an_open_circuit_refuses_and_a_returned_error_counts() -> None:
@@ -255,9 +260,7 @@ async def test_overflow_comes_while_all_are_busy_and_goes_when_idle() -> None:
         assert len(one.workers()) == 2
         open_gate("a")
         await gate
-        async with asyncio.timeout(5):
-            while len(one.workers()) > 1:
-                await asyncio.sleep(0.001)
+        await until(lambda: len(one.workers()) == 1)
 
         assert [worker.number for worker in one.workers()] == [0]
 
@@ -279,9 +282,7 @@ async def test_a_worker_that_fails_its_heartbeats_is_degraded_and_then_replaced(
     settings = PoolSettings(size=1, ping_interval=0.01, ping_timeout=0.01)
     async with Pool(WorkerSpec(target=Unwell), MockTransport(), settings) as one:
         first = one.workers()[0]
-        async with asyncio.timeout(5):
-            while first.state != "terminated":
-                await asyncio.sleep(0.001)
+        await until(lambda: first.state == "terminated")
         Unwell.well = True
         told = [(change.target, change.reason) for change in reversed(first.history())]
 
@@ -294,12 +295,9 @@ async def test_a_degraded_worker_that_is_well_again_is_ready_again() -> None:
     settings = PoolSettings(size=1, ping_interval=0.01, ping_timeout=0.05)
     async with Pool(WorkerSpec(target=Unwell), MockTransport(), settings) as one:
         worker = one.workers()[0]
-        async with asyncio.timeout(5):
-            while worker.state != "degraded":
-                await asyncio.sleep(0.001)
-            Unwell.well = True
-            while worker.state != "ready":
-                await asyncio.sleep(0.001)
+        await until(lambda: worker.state == "degraded")
+        Unwell.well = True
+        await until(lambda: worker.state == "ready")
 
         assert worker.health == "healthy"
 
