@@ -125,7 +125,9 @@ def parse(table: Mapping[str, Any], where: str = "[tool.poolproof]") -> Config:
         UsageError: as `load`.
     """
     _refuse_unknown(table, {*LAYERS, *OTHERS, "thresholds", "log_level"}, where)
-    layers = {layer: _layer(layer, table.get(layer, {}), where) for layer in LAYERS}
+    layers: dict[Layer, LayerConfig] = {
+        layer: _layer(layer, table.get(layer, {}), where) for layer in LAYERS
+    }
     level = table.get("log_level", "warning")
     if level not in LEVELS:
         raise UsageError(f"{where}.log_level: expected one of {', '.join(LEVELS)}, got {level!r}")

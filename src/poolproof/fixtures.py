@@ -4,13 +4,14 @@ Loaded with the plugin into every suite: the standard library and pytest only, t
 fixture is used.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
     from poolproof.pool.pool import Pool
     from poolproof.stack import Stack
 
@@ -45,10 +46,11 @@ def stack(
     layer: str,
     poolproof_stacks: None,  # noqa: ARG001
 ) -> "Callable[..., AbstractAsyncContextManager[Stack]]":
-    """Start stacks on the test's layer: `async with stack(Worker, size=2) as running: ...`.
+    """Start stacks on the test's layer, as in `async with stack(Worker, size=2) as running`.
 
-    Options are those of `PoolSettings`, and `max_restarts`, `breaker`, `history`. A stack that is
-    not on the layer fails the test.
+    Options are those of `PoolSettings`, and `max_restarts`, `breaker`, `history`, `failover`. A
+    stack that is not on the layer fails the test; one that fell back as declared is reported with
+    the test, as its property `fallback`.
     """
 
     def start(
@@ -57,6 +59,7 @@ def stack(
         max_restarts: int = 3,
         breaker: bool = False,
         history: Any = None,
+        failover: Any = (),
         **settings: Any,
     ) -> "AbstractAsyncContextManager[Stack]":
         from poolproof.stack import build_test_env  # noqa: PLC0415 - late, as the charter says
@@ -69,10 +72,22 @@ def stack(
             pool=settings,
             breaker=breaker,
             history=history,
+            failover=failover,
         )
-        return running_stack(env, max_restarts=max_restarts)
+        return _told(running_stack(env, max_restarts=max_restarts), request.node)
 
     return start
+
+
+@asynccontextmanager
+async def _told(
+    starting: "AbstractAsyncContextManager[Stack]", node: pytest.Item
+) -> "AsyncGenerator[Stack, None]":
+    async with starting as running:
+        for fallback in running.fallbacks:
+            way = f"{fallback.origin.layer} -> {fallback.target.layer}: {fallback.reason}"
+            node.user_properties.append(("fallback", way))
+        yield running
 
 
 @pytest.fixture
@@ -81,7 +96,7 @@ def isolated_pool(
     layer: str,
     poolproof_stacks: None,  # noqa: ARG001
 ) -> "Callable[..., AbstractAsyncContextManager[Pool]]":
-    """Start pools of their own on the test's layer: `async with isolated_pool(Worker) as pool: ...`."""
+    """Start pools on the test's layer, as in `async with isolated_pool(Worker) as pool`."""
 
     def start(target: Any, **settings: Any) -> "AbstractAsyncContextManager[Pool]":
         from poolproof.stack.isolated import start_isolated_pool  # noqa: PLC0415

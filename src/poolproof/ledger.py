@@ -27,10 +27,11 @@ class Ledger:
     `(t_ns, OKS, op, worker, numbers, nanoseconds that each took)`.
 
     Args:
-        path: the file, in the compact form of `poolproof.history`; None keeps none.
+        path: the file, in the compact form of `poolproof.history`; made when there is something to
+            write; None keeps none.
     """
 
-    __slots__ = ("_descriptor", "_events", "_readers", "note", "path")
+    __slots__ = ("_descriptor", "_events", "_open", "_readers", "note", "path")
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
@@ -38,9 +39,7 @@ class Ledger:
         self._readers: list[Reader] = []
         self.note: Callable[[Packed], None] = self._events.append
         self._descriptor = -1
-        if path is not None:
-            self._descriptor = os.open(path, _APPEND, 0o600)
-            os.write(self._descriptor, compact_header(KINDS, OPS))
+        self._open = path is not None
 
     def follow(self, reader: Reader) -> Callable[[], None]:
         """Have `reader` called with each batch of events from now on; return what ends it."""
@@ -60,14 +59,22 @@ class Ledger:
             return
         batch = self._events[:]
         self._events.clear()
-        if self._descriptor >= 0:
-            os.write(self._descriptor, compact_frame(batch))
+        if self._open:
+            self._write(compact_frame(batch))
         for reader in self._readers:
             reader(batch)
+
+    def _write(self, frame: bytes) -> None:
+        if self._descriptor < 0:
+            assert self.path is not None
+            self._descriptor = os.open(self.path, _APPEND, 0o600)
+            frame = compact_header(KINDS, OPS) + frame
+        os.write(self._descriptor, frame)
 
     def close(self) -> None:
         """Flush, and let go of the file; what is noted afterwards goes to readers only."""
         self.flush()
+        self._open = False
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

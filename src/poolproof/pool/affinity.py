@@ -159,7 +159,7 @@ class Affinity:
     def sweep(self, now_ns: int) -> list[str]:
         """Forget the sessions whose time has run out, and return them."""
         swept: list[str] = []
-        while self._bindings:
+        for _ in range(len(self._bindings)):
             session, binding = next(iter(self._bindings.items()))
             if now_ns - binding.used_ns < self._ttl_ns:
                 break

@@ -26,8 +26,9 @@ LOAD_FACTOR: Final = 1.25
 class Bound:
     """How evenly a strategy spreads the jobs of 50 callers who each wait for their answer.
 
-    For 4000 jobs of like cost (within a factor of three, at random), 2 to 16 workers with room for
-    all, before and after a death; measured over 20 seeds, with a third of the distance to spare.
+    It holds for 4000 jobs of like cost (within a factor of three, at random) on 2 to 16 workers, both
+    when all are busy all the time and when half are idle; before a death, after it, and after the
+    replacement. Measured over 15 seeds, with a third of the distance to spare.
 
     Attributes:
         max_over_mean: the most jobs that one worker gets, over the mean.
@@ -215,7 +216,7 @@ class RoundRobin(_Circle):
         return [0] * len(workers)
 
 
-@strategy("least_loaded", Bound(max_over_mean=1.08, jain=0.998))
+@strategy("least_loaded", Bound(max_over_mean=1.07, jain=0.999))
 class LeastLoaded(_Circle):
     """The worker with the fewest jobs in flight; among equals, the one whose turn it is.
 
@@ -232,7 +233,7 @@ class LeastLoaded(_Circle):
         return self._least_loaded()
 
 
-@strategy("power_of_two_choices", Bound(max_over_mean=1.1, jain=0.998))
+@strategy("power_of_two_choices", Bound(max_over_mean=1.15, jain=0.995))
 class PowerOfTwoChoices(_Circle):
     """The less loaded of two that are drawn: nearly as even as the least loaded, and O(1).
 
@@ -261,7 +262,7 @@ class PowerOfTwoChoices(_Circle):
         return self._least_loaded()
 
 
-@strategy("consistent_hash", Bound(max_over_mean=1.1, jain=0.998))
+@strategy("consistent_hash", Bound(max_over_mean=1.45, jain=0.95))
 class ConsistentHash(_Circle):
     """The same worker for the same session, as long as it is not too full.
 

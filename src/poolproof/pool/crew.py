@@ -1,6 +1,7 @@
 """The workers' lives: started, replaced when they die, asked whether they are well, let go."""
 
 import asyncio
+import functools
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -205,7 +206,7 @@ class Crew:
         self._dispatch.detach(slot)
         if not slot.empty and slot.worker.state != "terminated":
             emptied = self._loop.create_future()
-            slot.emptied = lambda: emptied.done() or emptied.set_result(None)
+            slot.emptied = functools.partial(emptied.set_result, None)
             await emptied
         await self.end(slot, reason)
 

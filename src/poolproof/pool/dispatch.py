@@ -19,6 +19,8 @@ from poolproof.transport.base import End, Reply, WireError, WorkerLink
 _NEVER: Final = 1 << 62
 _UNTRIED: Final = Tries()
 _MESSAGE_CHARACTERS: Final = 500
+_SETTLED: Final = 0.002
+"""Seconds until what a worker and we have written in shared memory is surely seen by the other."""
 Clock = Callable[[], int]
 
 
@@ -36,6 +38,9 @@ class Reactions(Protocol):
 
     def on_expired(self, jobs: Sequence[Job], now_ns: int) -> None:
         """The deadlines of these have passed."""
+
+    def on_unbegun(self, slot: Slot) -> None:
+        """A worker has not even begun what it was sent."""
 
     def on_shed(self, job: Job) -> None:
         """There is no room for this one in the line."""
@@ -87,6 +92,14 @@ class Dispatch:
         self._requests = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = _NEVER
+        self._watch: asyncio.TimerHandle | None = None
+        self._heads: dict[Slot, int] = {}
+        self._look: asyncio.TimerHandle | None = None
+        self._oldest: dict[Slot, int] = {}
+        # What is answered for a job that was taken back from its worker: nobody waits for that.
+        self._nobody = self._made(None, None, None, idempotent=False)
+        self._nobody.set_result(None)
+        self._numbers = 0
 
     # From the callers.
 
@@ -184,6 +197,7 @@ class Dispatch:
 
     def cancelled(self, job: Job) -> None:
         """Free what a job holds that its caller has given up."""
+        self._note_jobs()
         self.note((self._clock(), INFO, op_of(job), job.number, None, "CancelledError"))
         self.forget(job)
         self.soon()
@@ -246,6 +260,10 @@ class Dispatch:
     def _send(self, slot: Slot, batch: Sequence[Job], now: int) -> None:
         first = self._requests + 1
         self._requests += len(batch)
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._settings.start_mark, self._on_watch)
+        if self._look is None:
+            self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
         if not self._plain:
             for job in batch:
                 if job.session is not None:
@@ -389,7 +407,8 @@ class Dispatch:
         self.leaving.remove(slot)
         self._reactions.on_death(slot, end)
         if slot.emptied is not None:
-            slot.emptied()
+            emptied, slot.emptied = slot.emptied, None
+            emptied()
         self.soon()
 
     def noted(self, link: WorkerLink, what: str, detail: str) -> None:
@@ -427,12 +446,58 @@ class Dispatch:
             self._set_alarm(min(left))
         self.soon()
 
+    def _on_watch(self) -> None:
+        """Look, while there are jobs at workers, for a worker that does not begin its next one."""
+        before, self._watch = self._heads, None
+        self._heads = {
+            slot: request
+            for slot in self._by_link.values()
+            if (request := next(iter(slot.jobs), 0)) > slot.link.started()
+        }
+        for slot, request in self._heads.items():
+            if before.get(slot) == request:
+                self._reactions.on_unbegun(slot)
+        if any(slot.jobs for slot in self._by_link.values()):
+            self._watch = self._loop.call_later(self._settings.start_mark / 2, self._on_watch)
+
+    def _on_look(self) -> None:
+        """Look, while workers are busy, for one whose job takes long, and has others behind it."""
+        before, self._look = self._oldest, None
+        busy = [slot for slot in self.slots.values() if slot.jobs and not slot.stalled]
+        self._oldest = {slot: next(iter(slot.jobs)) for slot in busy}
+        now = self._clock()
+        for slot, oldest in self._oldest.items():
+            if before.get(slot) == oldest and slot.lease is None:
+                self._stall(slot, now)
+        if any(not slot.stalled for slot in busy):
+            self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
+
+    def _stall(self, slot: Slot, now: int) -> None:
+        """Send no more to a worker until it answers; ask back what it has not begun."""
+        slot.stall(now)
+        through = next(reversed(slot.jobs))
+        if len(slot.jobs) > 1 and slot.link.recall(through):
+            self._loop.call_later(_SETTLED, self._take_back, slot, through)
+
+    def _take_back(self, slot: Slot, through: int) -> None:
+        """Send elsewhere what a worker had not begun when it was recalled, and never will."""
+        if slot.link not in self._by_link:
+            return
+        started, now = slot.link.started(), self._clock()
+        for request, job in reversed(list(slot.jobs.items())):
+            if started < request <= through and not job.done():
+                slot.jobs[request] = self._nobody
+                if job.session is not None:
+                    self._affinity.done(job.session, job.binding, now)
+                self.again(job)
+
     # How a job ends otherwise.
 
     def fail(self, job: Job, error: PoolError, worker: int | None = None) -> None:
         """End a job with an error, which is noted with what it says about what happened."""
         if job.done():
             return
+        self._note_jobs()
         kind = INFO if error.may_have_happened else FAIL
         said = type(error).__name__, str(error)[:_MESSAGE_CHARACTERS]
         data = worker if error.context is None else error.context.data()
@@ -441,10 +506,12 @@ class Dispatch:
         self.soon()
 
     def close(self) -> None:
-        """Stop the timer; nothing is to be outstanding any more."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        """Stop the timers; nothing is to be outstanding any more."""
+        for timer in (self._alarm, self._watch, self._look, *self._resting.values()):
+            if timer is not None:
+                timer.cancel()
         self._alarm, self._alarm_ns = None, _NEVER
+        self._watch = self._look = None
         self._ledger.flush()
 
 

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from poolproof.history import Packed
+from poolproof.latency import Histogram, Latencies
 from poolproof.ledger import (
     BIRTH,
     CHECKOUT,
@@ -21,7 +22,6 @@ from poolproof.ledger import (
 )
 from poolproof.pool.pool import Pool
 from poolproof.pool.settings import NS
-from poolproof.latency import Histogram, Latencies
 from poolproof.transport.base import Usage
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ class PoolMonitor:
                 self._read_single(event, kind)
         self._deepest = max(self._deepest, self._pool.queue_depth)
 
-    def _read_single(self, event: Packed, kind: int) -> None:
+    def _read_single(self, event: tuple[Any, ...], kind: int) -> None:
         op, number = event[2], event[3]
         if kind in {FAIL, INFO} and number is not None and op in {JOB, CHECKOUT}:
             self._errors[event[5]] += 1

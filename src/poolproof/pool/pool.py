@@ -323,8 +323,9 @@ class Pool:
             self._dispatch.again(job)
             return
         error: PoolError = died(slot, end, begun=begun)
-        if begun and self._quarantine.died(job.key or job.number):
-            error = _quarantined(job.key or job.number, self.settings.most_deaths)
+        key = job.number if job.key is None else job.key
+        if begun and self._quarantine.died(key):
+            error = _quarantined(key, self.settings.most_deaths)
         self._fail(job, slot, error, retry=not leased)
 
     def _fail(self, job: Job, slot: Slot, error: PoolError, *, retry: bool = True) -> None:
@@ -378,10 +379,17 @@ class Pool:
 
     def _end_if_stuck(self, slot: Slot, request: int) -> None:
         if next(iter(slot.jobs), None) == request and slot.worker.state != "terminated":
-            data = {"what": "stuck", "request": request}
-            self.ledger.note((self.clock(), NOTE, WORKER, slot.number, data))
-            slot.worker.terminate("timeout", self.clock())
-            slot.link.kill()
+            self._end_stuck(slot, "past its deadline")
+
+    def _end_stuck(self, slot: Slot, why: str) -> None:
+        data = {"what": "stuck", "why": why, "request": next(iter(slot.jobs), 0)}
+        self.ledger.note((self.clock(), NOTE, WORKER, slot.number, data))
+        slot.worker.terminate("timeout", self.clock())
+        slot.link.kill()
+
+    def on_unbegun(self, slot: Slot) -> None:
+        """End a worker that does nothing with what it was sent; that goes to another one."""
+        self._end_stuck(slot, "not begun")
 
     def on_shed(self, job: Job) -> None:
         """Refuse who finds no room in the line."""

@@ -37,6 +37,8 @@ class PoolSettings:
         ping_timeout: how long it may take to answer.
         grace: how long a worker may take to leave, and to answer a request that is past its deadline.
         start_mark: after how long a worker that has not even begun a request is given up.
+        stall_mark: after how long at one request a worker is sent no more until it answers, and what
+            it has not begun is sent to others.
         balancing: the name of a strategy (see `balancing.STRATEGIES`).
         affinity: whether a session prefers its worker (`hint`) or insists on it (`strict`).
         session_ttl: how long a session without a request is remembered.
@@ -68,6 +70,7 @@ class PoolSettings:
     ping_timeout: float = 5.0
     grace: float = 1.0
     start_mark: float = 1.0
+    stall_mark: float = 0.005
     balancing: str = "least_loaded"
     affinity: Mode = "hint"
     session_ttl: float = 300.0

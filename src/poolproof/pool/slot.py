@@ -30,6 +30,7 @@ class Slot:
         backlog: jobs that wait for this worker and no other.
         lease: who has checked it out.
         wanted_by: the checkout that gets it as soon as it holds nothing.
+        stalled: it takes long over a request: it gets no other until it answers.
         window: how many jobs it may hold now.
         idle_since_ns: since when it has held nothing.
         emptied: who is told as soon as it is empty.
@@ -46,6 +47,7 @@ class Slot:
         "jobs",
         "lease",
         "link",
+        "stalled",
         "wanted_by",
         "window",
         "worker",
@@ -60,9 +62,10 @@ class Slot:
         self.backlog: OrderedDict[int, Job] = OrderedDict()
         self.lease: Lease | None = None
         self.wanted_by: Job | None = None
+        self.stalled = False
         self.window = 1
         self.idle_since_ns = now_ns
-        self.emptied: Callable[[], None] | None = None
+        self.emptied: Callable[[], object] | None = None
         self._settings = settings
         self._service_ns = 0.0
         self._busy_ns = 0
@@ -114,6 +117,7 @@ class Slot:
 
     def answered(self, count: int, now_ns: int) -> None:
         """Take note of `count` answers that came together: room, and how long a job takes."""
+        self.stalled = False
         took = self._took(now_ns) / count
         if not self.jobs:
             self.idle_since_ns = now_ns
@@ -122,19 +126,29 @@ class Slot:
             self.worker.checkin(now_ns, count)
             self.set_window(now_ns)
 
+    def stall(self, now_ns: int) -> None:
+        """Take no more jobs until the next answer."""
+        self.stalled = True
+        if self.worker.state in {"ready", "busy"}:
+            self.set_window(now_ns)
+
     def _took(self, now_ns: int) -> int:
         """Return how long the worker was at what it has just answered.
 
         It says so itself where it can: seen from here, the time includes the way there and back.
         """
         since, self._since_ns = self._since_ns, now_ns
-        busy, self._busy_ns = self._busy_ns, getattr(self.link, "busy_ns", 0)
+        busy, self._busy_ns = self._busy_ns, self.link.busy_ns
         return self._busy_ns - busy or now_ns - since
 
     def set_window(self, now_ns: int) -> None:
         """Fit the window to the service time, to the bytes under way, and to who waits for it."""
         settings, held = self._settings, len(self.jobs)
-        if self.wanted_by is not None or self.link.in_flight_bytes > settings.ahead_bytes:
+        if (
+            self.wanted_by is not None
+            or self.stalled
+            or self.link.in_flight_bytes > settings.ahead_bytes
+        ):
             window = held
         else:
             window = int(settings.ahead * NS / (self._service_ns or NS))

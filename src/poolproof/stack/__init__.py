@@ -1,5 +1,7 @@
 """One pool stack in three layers: a supervisor, its base, a pool, and workers that are mocks or real."""
 
+import logging
+
 from poolproof.stack.environment import ADAPTERS, Environment, build_test_env
 from poolproof.stack.functions import FunctionPool, bridge_mock, full, mock
 from poolproof.stack.orchestrator import Orchestrator
@@ -18,3 +20,6 @@ __all__ = [
     "mock",
     "start_stack",
 ]
+
+# As a library should: what is logged is shown where the user has set that up.
+logging.getLogger("poolproof").addHandler(logging.NullHandler())

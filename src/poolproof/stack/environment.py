@@ -1,7 +1,7 @@
 """What one stack is made from, and how everything in it is found: through the environment, never a global."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from poolproof.config import LAYERS, Config, load
 from poolproof.errors import PoolClosedError, UsageError
 from poolproof.ledger import Ledger
 from poolproof.pool.circuit_breaker import CircuitBreaker
+from poolproof.pool.failover import Failover, Step
 from poolproof.pool.pool import Pool
 from poolproof.pool.settings import PoolSettings
 from poolproof.stack.service import Service
@@ -58,7 +59,9 @@ class Environment:
         adapters: how the transport of each layer is made.
         ledger: where the pool's history goes.
         breaker: whether a circuit breaker guards the pool's jobs.
-        log: its records carry test, pool and worker.
+        failover: where the pool may start instead if it cannot where it should; nowhere if None.
+        log_level: from which level on it logs.
+        log: where; its records carry test, pool and worker.
     """
 
     test_id: str
@@ -70,6 +73,8 @@ class Environment:
     adapters: Mapping[Layer, Adapter]
     ledger: Ledger
     breaker: bool = False
+    failover: Failover | None = None
+    log_level: int = logging.WARNING
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("poolproof.stack"))
 
     @property
@@ -137,6 +142,7 @@ def build_test_env(
     pool: Mapping[str, Any] | PoolSettings | None = None,
     history: Path | None = None,
     breaker: bool = False,
+    failover: Sequence[Step] = (),
     config: Config | None = None,
     adapters: Mapping[Layer, Adapter] = ADAPTERS,
 ) -> Environment:
@@ -149,14 +155,16 @@ def build_test_env(
         pool: settings of the pool that differ from those configured for the layer; or all of them.
         history: where the pool's history is written.
         breaker: whether a circuit breaker guards the pool's jobs.
+        failover: the declared way down from what is asked for, for a start that fails.
         config: what is configured; what `[tool.poolproof]` says if not given.
         adapters: how the transport of each layer is made.
 
     Raises:
         UsageError: there is no such layer or setting, or a value that cannot be.
     """
-    known = _layer(layer)
-    settings = _settings(pool, (config or load()).layers[known].pool)
+    known = known_layer(layer)
+    config = config or load()
+    settings = _settings(pool, config.layers[known].pool)
     spec = target if isinstance(target, WorkerSpec) else WorkerSpec(target=target)
     if spec.init_seconds != settings.init_timeout:
         spec = replace(spec, init_seconds=settings.init_timeout)
@@ -171,10 +179,17 @@ def build_test_env(
         adapters=adapters,
         ledger=Ledger(history),
         breaker=breaker,
+        log_level=config.level,
+        failover=Failover([Step(known, settings.size), *failover]) if failover else None,
     )
 
 
-def _layer(name: str) -> Layer:
+def known_layer(name: str) -> Layer:
+    """Return the layer of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
     for layer in LAYERS:
         if name == layer:
             return layer

@@ -182,7 +182,7 @@ async def concurrent_pool_operations(
     began = pool.clock()
     ended: dict[str, int] = {}
     for name, job in jobs.items():
-        job.add_done_callback(lambda _job, name=name: ended.setdefault(name, pool.clock()))
+        job.add_done_callback(functools.partial(_note_end, ended, name, pool))
     try:
         answers = await asyncio.gather(*jobs.values(), return_exceptions=True)
     except asyncio.CancelledError:
@@ -197,6 +197,10 @@ async def concurrent_pool_operations(
         )
         for name, answer in zip(jobs, answers, strict=True)
     }
+
+
+def _note_end(ended: dict[str, int], name: str, pool: Pool, _job: object) -> None:
+    ended[name] = pool.clock()
 
 
 def isolated_test(

@@ -52,11 +52,13 @@ class Orchestrator:
         recoveries: the last deaths with how long each replacement took.
     """
 
-    def __init__(self, ledger: Ledger, log: logging.Logger, records: Mapping[str, str]) -> None:
+    def __init__(
+        self, ledger: Ledger, log: logging.Logger, level: int, records: Mapping[str, str]
+    ) -> None:
         self.errors: Counter[str] = Counter()
         self.last_errors: deque[Mapping[str, Any]] = deque(maxlen=LENGTH)
         self.recoveries: deque[Recovery] = deque(maxlen=LENGTH)
-        self._log, self._records = log, records
+        self._log, self._level, self._records = log, level, records
         self._died: dict[int, int] = {}
         self._unfollow: Callable[[], None] = ledger.follow(self._read)
 
@@ -70,8 +72,9 @@ class Orchestrator:
                 self._take(event)
 
     def _take(self, event: Packed) -> None:
-        t, kind, _, number, data, error, message = (*event, None, None, None)[:7]
-        context = data if isinstance(data, dict) else {"worker": data}
+        whole: tuple[Any, ...] = (*event, None, None, None)
+        t, kind, _, number, data, error, message = whole[:7]
+        context: dict[str, Any] = data if isinstance(data, dict) else {"worker": data}
         if kind == DEATH:
             self._died[number] = t
         elif kind == BIRTH and (died := self._died.pop(number, None)) is not None:
@@ -79,11 +82,11 @@ class Orchestrator:
         elif kind in {FAIL, INFO} and error is not None:
             self.errors[context.get("category", "system")] += 1
             self.last_errors.append(context)
-        self._say(kind, error, message, context.get("worker"))
+        self._say(kind, error, message or context.get("what"), context.get("worker"))
 
     def _say(self, kind: int, error: str | None, message: str | None, worker: int | None) -> None:
         level = logging.INFO if error == "terminated" else _LEVELS[kind]
-        if self._log.isEnabledFor(level):
+        if level >= self._level and self._log.isEnabledFor(level):
             text = ": ".join(str(part) for part in (KINDS[kind], error, message) if part)
             extra = {**self._records, "worker": worker}
             self._log.log(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection
 
 from poolproof.errors import PoolproofError
+from poolproof.stack.environment import known_layer
 from poolproof.stack.tree import Stack
 from poolproof.watch import procfs
 
@@ -18,7 +19,7 @@ def descendants() -> frozenset[int]:
 
 
 def prove_layer(stack: Stack, before: Collection[int]) -> None:
-    """Check, while the stack is up, that it runs where it should.
+    """Check, while the stack is up, that it runs where it should: where was asked, or a declared fallback led.
 
     On `full`, every worker is a living process of its own below this one; on the others no process
     has come since.
@@ -31,6 +32,8 @@ def prove_layer(stack: Stack, before: Collection[int]) -> None:
         LayerProofError: it is not so.
     """
     asked, ran = stack.env.layer, stack.pool.layer
+    if stack.fallbacks:
+        asked = known_layer(stack.fallbacks[-1].target.layer)
     if ran != asked:
         raise LayerProofError(f"expected the layer {asked}, got a stack on {ran}")
     now, pids = descendants(), stack.pids()

@@ -1,16 +1,20 @@
 """The supervision tree of a stack: the base first, then the layer, which requires all of it."""
 
 import contextlib
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, cast
 
-from poolproof.errors import PoolError
+from poolproof.errors import PoolError, StartFailedError, UsageError
+from poolproof.ledger import NOTE, PHASE, POOL
 from poolproof.pool.circuit_breaker import CircuitBreaker
+from poolproof.pool.failover import Fallback, Step
 from poolproof.pool.job import Job
 from poolproof.pool.lease import Checkout
 from poolproof.pool.pool import Pool
-from poolproof.stack.environment import Environment
+from poolproof.stack.environment import Environment, known_layer
 from poolproof.stack.orchestrator import Orchestrator
 from poolproof.stack.service import ServiceStarter
 from poolproof.supervision import (
@@ -40,7 +44,7 @@ def _base(env: Environment) -> Sequence[ChildSpec]:
         return env.registry
 
     async def orchestrator() -> Orchestrator:
-        return Orchestrator(env.ledger, env.log, env.records())
+        return Orchestrator(env.ledger, env.log, env.log_level, env.records())
 
     async def breaker() -> CircuitBreaker:
         return CircuitBreaker()
@@ -67,20 +71,41 @@ def _base(env: Environment) -> Sequence[ChildSpec]:
 
 def _layer(env: Environment) -> ChildSpec:
     async def pool() -> Pool:
-        made = Pool(
-            env.spec,
-            env.adapters[env.layer](),
-            env.settings,
-            ledger=env.ledger,
-            breaker=env.circuit_breaker if env.breaker else None,
-        )
-        return await made.open()
+        while True:
+            step = Step(env.layer, env.settings.size) if env.failover is None else env.failover.step
+            try:
+                return await _pool_on(env, step).open()
+            except StartFailedError as error:
+                if not _fallen(env, error):
+                    raise
 
     async def close(made: Pool) -> None:
         await made.close(drain=False)
 
     start = ServiceStarter(env.pool_name, env.registry, pool, close=close, kill=Pool.kill)
     return ChildSpec(id="pool", start=start, requires=BASE, shutdown=env.settings.grace + 10.0)
+
+
+def _pool_on(env: Environment, step: Step) -> Pool:
+    return Pool(
+        env.spec,
+        env.adapters[known_layer(step.layer)](),
+        replace(env.settings, size=step.size),
+        ledger=env.ledger,
+        breaker=env.circuit_breaker if env.breaker else None,
+    )
+
+
+def _fallen(env: Environment, error: StartFailedError) -> bool:
+    """Take the declared way down, in the sight of everybody; False if there is none further."""
+    now = time.monotonic_ns()
+    fallback = None if env.failover is None else env.failover.fall(str(error), now)
+    if fallback is None:
+        return False
+    data = {"what": "fallback", "from": list(fallback.origin), "to": list(fallback.target)}
+    env.ledger.note((now, NOTE, POOL, None, data, type(error).__name__, str(error)[:500]))
+    env.ledger.flush()
+    return True
 
 
 class Stack:
@@ -96,8 +121,34 @@ class Stack:
 
     @property
     def layer(self) -> str:
-        """The layer that runs."""
+        """The layer that runs; another than `env.layer` only after a fallback."""
         return self.pool.layer
+
+    @property
+    def fallbacks(self) -> Sequence[Fallback]:
+        """The fallbacks that took place: none, unless they were declared."""
+        return () if self.env.failover is None else tuple(self.env.failover.fallbacks)
+
+    async def switch(self, layer: str) -> None:
+        """Finish what was submitted, then go on with a pool on another layer; the base stays.
+
+        Raises:
+            UsageError: there is no such layer, or it is the one that runs.
+            StartFailedError: the pool does not start there; the stack then has none.
+        """
+        known = known_layer(layer)
+        if known == self.layer:
+            raise UsageError(f"expected another layer than {known}, got that one; it runs already")
+        data = {"what": "switch", "from": self.layer, "to": known}
+        await self.pool.close()
+        await self.tree.supervisor.terminate_child("pool")
+        await self.tree.supervisor.delete_child("pool")
+        self.env.ledger.note((time.monotonic_ns(), PHASE, POOL, None, data))
+        self.env = replace(self.env, layer=known, failover=None)
+        try:
+            await self.tree.supervisor.start_child(_layer(self.env))
+        except StartError as error:
+            raise _pool_error_in(error.reason) or error from error
 
     @property
     def pool(self) -> Pool:

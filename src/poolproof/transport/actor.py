@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableSequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,10 @@ from poolproof.transport import describe
 from poolproof.transport.base import Command, Reply, Request, WorkerSpec
 
 Clock = Callable[[], int]
+Mark = MutableSequence[int] | memoryview
+"""Two numbers that a worker shares with its link: the id it began last, and the id through which the
+pool has recalled what is not begun. Each is written by one side only."""
+BEGUN, RECALLED = 0, 1
 RAISABLE: Final = (Exception, asyncio.CancelledError)
 """What a handler may raise without ending its worker; SystemExit, for one, ends it."""
 _UNWELL: Final = "it answered False"
@@ -71,9 +75,11 @@ def _bound(
 
 
 def _is_async(method: Any) -> bool:
-    return inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(
-        getattr(method, "__call__", None)  # noqa: B004 - asked for what it is, not whether it is
-    )
+    code = getattr(method, "__code__", None)
+    if code is not None:  # a plain function or method; the general way costs a new process dear
+        return bool(code.co_flags & inspect.CO_COROUTINE)
+    call = getattr(method, "__call__", None)  # noqa: B004 - asked for what it is, not whether it is
+    return method is not None and any(map(inspect.iscoroutinefunction, (method, call)))
 
 
 def problem(method: Callable[[], Any] | None) -> str | None:

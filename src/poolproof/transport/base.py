@@ -168,6 +168,15 @@ class WorkerLink(Protocol):
         """
         ...
 
+    def recall(self, through: int) -> bool:
+        """Have no request begun any more whose id is `through` or below; False if it cannot be.
+
+        Each is still answered in its turn: as `cancelled`, not begun. A request that is being begun
+        at this very moment may be done; whoever waits a millisecond and finds `started()` below an
+        id knows that it will not be.
+        """
+        ...
+
     def cancel(self, request_id: int) -> None:
         """Ask that a request be given up; answered by its reply, whichever that is by then.
 

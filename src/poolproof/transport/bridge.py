@@ -61,8 +61,10 @@ class BridgeLink(RemoteLink):
 
     def __init__(self, spec: WorkerSpec, number: int, epoch: int) -> None:
         ours, theirs = socket.socketpair()
-        super().__init__(ours, spec, number, epoch)
-        self._peer = Peer(theirs, start=functools.partial(begin, spec), left=self._peer_left)
+        mark = [0, 0]
+        super().__init__(ours, spec, number, epoch, mark)
+        start = functools.partial(begin, spec)
+        self._peer = Peer(theirs, start=start, left=self._peer_left, mark=mark)
         self._verdict: tuple[EndKind, str, int | None] | None = None
 
     def misbehave(self, *tricks: "Trick", on: Literal["replies", "requests"] = "replies") -> None:
@@ -73,9 +75,6 @@ class BridgeLink(RemoteLink):
     def usage(self) -> Usage | None:
         """Return None: it has no process of its own."""
         return None
-
-    def _mark(self) -> int:
-        return self._peer.started
 
     def _process(self, pid: int) -> int | None:  # noqa: ARG002 - it is our own
         return None

@@ -17,6 +17,7 @@ _OURS: Final = frozenset(
     os.path.join(_HERE, f"{name}.py")  # noqa: PTH118 - as above
     for name in ("actor", "mailbox", "packing", "starting", "worker")
 )
+_MODULES: Final = {"builtins": "", "__mp_main__": "__main__."}  # the second: as a process has it
 _CUT: Final = "[...]\n"
 
 
@@ -78,10 +79,8 @@ def _without_trace(
 
 
 def _name(kind: type[BaseException]) -> str:
-    name = kind.__qualname__
-    return _clean(name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}")[
-        :TYPE_CHARACTERS
-    ]
+    module = _MODULES.get(kind.__module__, f"{kind.__module__}.")
+    return _clean(f"{module}{kind.__qualname__}")[:TYPE_CHARACTERS]
 
 
 def _text(error: BaseException) -> str:

@@ -38,47 +38,49 @@ class Child(Protocol):
 
 
 class Slab:
-    """Memory that is shared with the workers: a place for each to mark what it begins."""
+    """Memory that is shared with the workers: a place for the mark of each."""
 
     def __init__(self, places: int) -> None:
         self.file = os.memfd_create("poolproof-marks", os.MFD_CLOEXEC)
         os.ftruncate(self.file, places * zygote.STRIDE_BYTES)
         self._memory = mmap.mmap(self.file, 0)
-        self._numbers = memoryview(self._memory).cast("Q")
+        self._places = places
         self._free = list(range(places))
 
-    def take(self) -> int:
-        """Return a free place, its mark at 0.
+    def take(self) -> tuple[int, memoryview]:
+        """Return a free place, and the mark there, which is 0.
 
         Raises:
             StartFailedError: there is none.
         """
         if not self._free:
             raise StartFailedError(
-                "expected fewer workers of one pool alive at a time, got one more than"
-                f" {len(self._numbers) * 8 // zygote.STRIDE_BYTES}; make the pool smaller"
+                f"expected at most {self._places} workers of one pool alive at a time, got one more;"
+                " make the pool smaller"
             )
         place = self._free.pop()
-        self._numbers[place * zygote.STRIDE_BYTES // 8] = 0
-        return place
+        begin = place * zygote.STRIDE_BYTES
+        mark = memoryview(self._memory)[begin : begin + zygote.MARK_BYTES].cast("Q")
+        mark[0] = mark[1] = 0
+        return place, mark
 
     def give_back(self, place: int) -> None:
         """Let another worker have it."""
         self._free.append(place)
 
-    def mark(self, place: int) -> int:
-        """Return the id that the worker at this place began last, 0 for none."""
-        return self._numbers[place * zygote.STRIDE_BYTES // 8]
-
     def close(self) -> None:
-        """Let go of the memory."""
-        self._numbers.release()
-        self._memory.close()
+        """Let go of the memory, once no mark is held."""
+        with suppress(BufferError):  # a link that somebody still holds keeps its mark
+            self._memory.close()
         os.close(self.file)
 
 
 class Zygote:
-    """A running zygote; made by `start`.
+    """A running zygote, and its keeper.
+
+    Attributes:
+        pid: the keeper's.
+        deaf: whether it takes no more orders: it is about to be gone.
 
     Args:
         run: the token that it and all below it carry in their environment.
@@ -94,6 +96,7 @@ class Zygote:
         self._turn = asyncio.Lock()
         self._answer: asyncio.Future[Prepared] = self._loop.create_future()
         self._gone = asyncio.Event()
+        self.deaf = False
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._keeper = _exec(run, theirs, slab)
@@ -102,6 +105,10 @@ class Zygote:
         self._descriptor = os.pidfd_open(self._keeper.pid)
         self._loop.add_reader(self._control, self._heard)
         self._loop.add_reader(self._descriptor, self._ended)
+
+    async def gone(self) -> None:
+        """Wait until it is gone, and all below it."""
+        await self._gone.wait()
 
     async def started(self) -> None:
         """Wait until it takes orders.
@@ -170,7 +177,10 @@ class Zygote:
                 data = b""
             if not data:
                 self._loop.remove_reader(self._control)
-                return  # its keeper ends now, and all below; that is told then
+                self.deaf = True
+                # Its keeper ends now, and all below; that is told then.
+                self._loop.call_later(END_SECONDS, self.kill)
+                return
             self._take(zygote.FROM_ZYGOTE.decode(data))
 
     def _take(self, message: Prepared | Forked | Unforked | Buried) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from poolproof.transport import actor as acting
 from poolproof.transport import describe
-from poolproof.transport.actor import Actor, Clock
+from poolproof.transport.actor import Actor, Clock, Mark
 from poolproof.transport.base import Reply, Request
 
 TURN_SECONDS: Final = 0.001
@@ -40,7 +40,7 @@ class Mailbox:
         actor: whose requests they are; its `init` has succeeded.
         emit: takes a batch of replies, and how many nanoseconds their handlers took.
         crashed: takes what ended the worker: SystemExit, or what no handler may raise.
-        began: told each id just before it is begun.
+        mark: where it writes what it begins, and reads what is recalled.
     """
 
     def __init__(
@@ -49,11 +49,10 @@ class Mailbox:
         *,
         emit: Callable[[list[Reply], int], None],
         crashed: Callable[[BaseException], None],
-        began: Callable[[int], None] | None = None,
+        mark: Mark,
     ) -> None:
         self.epoch = 0
-        self.started = 0
-        self._actor, self._crashed, self._began = actor, crashed, began
+        self._actor, self._crashed, self._mark = actor, crashed, mark
         self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._clock = loop_clock()
@@ -135,8 +134,7 @@ class Mailbox:
             self._flush()
             item.done(acting.problem(item.method))
             return
-        self._begin(item[0])
-        if item[0] in self._cancelled:
+        if self._called_off(item[0]):
             self._skip(item[0])
         else:
             self._replies.append(acting.answer(self._actor, item, self.epoch, self._clock))
@@ -165,8 +163,7 @@ class Mailbox:
             self._flush()
             item.done(await acting.problem_async(item.method))
             return
-        self._begin(item[0])
-        if item[0] in self._cancelled:
+        if self._called_off(item[0]):
             self._skip(item[0])
             self._flush()
             return
@@ -195,10 +192,10 @@ class Mailbox:
             self._loop.call_soon(self._flush)
         self._replies.append(reply)
 
-    def _begin(self, request_id: int) -> None:
-        self.started = request_id
-        if self._began is not None:
-            self._began(request_id)
+    def _called_off(self, request_id: int) -> bool:
+        """Mark a request as begun; tell whether it was cancelled or recalled before."""
+        self._mark[acting.BEGUN] = request_id
+        return request_id in self._cancelled or request_id <= self._mark[acting.RECALLED]
 
     def _skip(self, request_id: int) -> None:
         self._cancelled.discard(request_id)

@@ -60,12 +60,13 @@ class MockLink(Link):
     def __init__(self, made: Actor, spec: WorkerSpec, number: int, epoch: int) -> None:
         super().__init__(number, epoch)
         self._actor, self._most_bytes = made, spec.most_payload_bytes
-        self._box = Mailbox(made, emit=self._emit, crashed=self._crashed)
+        self._mark = [0, 0]
+        self._box = Mailbox(made, emit=self._emit, crashed=self._crashed, mark=self._mark)
         self._box.epoch = epoch
 
     def started(self) -> int:
         """See `WorkerLink.started`."""
-        return self._box.started
+        return self._mark[acting.BEGUN]
 
     def send(self, requests: Sequence[Request]) -> None:
         """See `WorkerLink.send`."""
@@ -103,6 +104,11 @@ class MockLink(Link):
     def cancel(self, request_id: int) -> None:
         """See `WorkerLink.cancel`."""
         self._box.cancel(request_id)
+
+    def recall(self, through: int) -> bool:
+        """See `WorkerLink.recall`."""
+        self._mark[acting.RECALLED] = max(through, self._mark[acting.RECALLED])
+        return True
 
     def kill(self) -> None:
         """See `WorkerLink.kill`."""

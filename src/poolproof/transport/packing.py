@@ -6,7 +6,7 @@ import multiprocessing.spawn
 import os
 import pickle
 import sys
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,9 @@ class Packed(msgspec.Struct, frozen=True):
 
     home: Home
     pickled: bytes
+
+
+_decoder: Final = msgspec.msgpack.Decoder(Packed)
 
 
 def home(spec: WorkerSpec) -> Home:
@@ -60,7 +63,7 @@ def packed(spec: WorkerSpec) -> bytes | None:
 
 def unpacked(data: bytes | None) -> WorkerSpec:
     """Return the spec again, in a process that may have to import its module first."""
-    found = msgspec.msgpack.decode(data or b"", type=Packed)
+    found = _decoder.decode(data or b"")
     settle(found.home)
     target, args, kwargs = pickle.loads(found.pickled)  # noqa: S301 - it comes from the process that started us
     return WorkerSpec(target=target, args=args, kwargs=kwargs)
@@ -74,8 +77,7 @@ def settle(where: Home) -> None:
     if where.module in sys.modules and where.module != "__main__":
         return
     if where.main is not None:
-        if "__mp_main__" not in sys.modules:
-            multiprocessing.spawn.prepare(where.main)
+        multiprocessing.spawn.prepare(where.main)  # it does nothing if it was done before
         return
     try:
         found = importlib.import_module(where.module)

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from poolproof.transport import actor as acting
-from poolproof.transport.actor import Actor
+from poolproof.transport.actor import Actor, Mark
 from poolproof.transport.base import WireError
 from poolproof.transport.mailbox import Mailbox
 from poolproof.transport.service import Service
@@ -22,7 +22,7 @@ class Peer:
         sock: connected to a link.
         start: makes the actor from what HELLO says, with its `init` done; or says why it cannot.
         left: told once that the worker is at its end, with the exit status a process would have.
-        began: told each id just before it is begun.
+        mark: where it writes what it begins, and reads what is recalled.
     """
 
     def __init__(
@@ -31,19 +31,14 @@ class Peer:
         *,
         start: Start,
         left: Callable[[int], None],
-        began: Callable[[int], None] | None = None,
+        mark: Mark,
     ) -> None:
-        self._start, self._tell_left, self._began = start, left, began
+        self._start, self._tell_left, self._mark = start, left, mark
         self._service = Service(write=self._write, hello=self._hello, leave=self._leave)
         self.wire = Wire(sock, self._service.received, lambda _why: self._leave(0))
         self._box: Mailbox | None = None
         self._starting: asyncio.Task[None] | None = None
         self._gone = False
-
-    @property
-    def started(self) -> int:
-        """The id of the request that was begun last, 0 for none."""
-        return 0 if self._box is None else self._box.started
 
     def received(self, data: bytes) -> None:
         """Obey what somebody else has read already."""
@@ -70,9 +65,7 @@ class Peer:
         if isinstance(made, WireError):
             self._service.failed(made)
             return
-        self._box = Mailbox(
-            made, emit=self._service.reply, crashed=self._crashed, began=self._began
-        )
+        self._box = Mailbox(made, emit=self._service.reply, crashed=self._crashed, mark=self._mark)
         self._service.ready(made, self._box, os.getpid(), marks=True)
 
     def _crashed(self, end: BaseException) -> None:

@@ -1,7 +1,6 @@
 """The full layer: workers are operating-system processes, forked from a warm zygote, and leave nothing behind."""
 
 import asyncio
-import functools
 import signal
 import socket
 import sys
@@ -33,6 +32,8 @@ MOST_WORKERS: Final = 4096
 CLOSE_SECONDS: Final = 0.25
 LINGER_SECONDS: Final = 0.5
 """How long a process may take to end once its connection is closed."""
+BURY_SECONDS: Final = 2.0
+"""How long a zygote may take to tell the end of a worker that was killed, before it is killed itself."""
 
 Note = Callable[[str, str], None]
 
@@ -113,6 +114,8 @@ class ProcessTransport:
 
     async def _living_zygote(self) -> Zygote:
         async with self._starting:
+            if self._zygote is not None and self._zygote.deaf:
+                await self._zygote.gone()
             if self._zygote is None:
                 if self._lease is None or self._slab is None:
                     raise UsageError("expected an open transport, got a closed one; open it first")
@@ -174,9 +177,9 @@ class ProcessTransport:
             zygote = await self._zygote_for(spec)
         slab = self._slab
         assert slab is not None
-        place = slab.take()
+        place, mark = slab.take()
         ours, theirs = socket.socketpair()
-        link = ProcessLink(ours, spec, number, epoch, functools.partial(slab.mark, place))
+        link = ProcessLink(ours, spec, number, epoch, mark=mark, zygote=zygote)
         self._links.add(link)
         link.when_ended(self._links.discard)
         link.when_ended(lambda _link: slab.give_back(place))
@@ -185,6 +188,7 @@ class ProcessTransport:
             with theirs:
                 zygote.fork(link, theirs, place, argv)
             await link.greet(packed)
+            await link.known()
         except BaseException:
             link.kill()
             raise
@@ -223,14 +227,20 @@ class ProcessLink(RemoteLink):
         spec: WorkerSpec,
         number: int,
         epoch: int,
-        mark: Callable[[], int],
+        *,
+        mark: memoryview,
+        zygote: Zygote,
     ) -> None:
-        super().__init__(sock, spec, number, epoch)
-        self._read_mark = mark
-        self._last: int | None = None
+        super().__init__(sock, spec, number, epoch, mark)
+        self._zygote = zygote
         self._who: procfs.Identity | None = None
+        self._known = asyncio.Event()
         self._verdict: tuple[EndKind, str] | None = None
         self._doomed = False
+
+    async def known(self) -> None:
+        """Wait until the zygote has said which process it is, or that there is none."""
+        await self._known.wait()
 
     @property
     def usable(self) -> bool:
@@ -240,13 +250,15 @@ class ProcessLink(RemoteLink):
     def forked(self, who: procfs.Identity) -> None:
         """Take which process it is; it is ended at once if that was wished before."""
         self._who, self.pid = who, who.pid
+        self._known.set()
         if self._doomed:
             self._end_process()
 
     def buried(self, status: int | None, detail: str) -> None:
         """Take its end, once all it had said is read."""
         self.wire.drain()
-        self._last = self._mark()
+        self._mark = list(self._mark)  # its place is given to another
+        self._known.set()
         self._finish(*self._judged(status, detail), status)
 
     def _judged(self, status: int | None, detail: str) -> tuple[EndKind, str]:
@@ -268,9 +280,6 @@ class ProcessLink(RemoteLink):
         cpu_seconds = found.cpu_ticks / procfs.TICKS_PER_SECOND
         return Usage(rss_bytes=rss_bytes, cpu_seconds=cpu_seconds)
 
-    def _mark(self) -> int:
-        return self._read_mark() if self._last is None else self._last
-
     def _process(self, pid: int) -> int | None:  # noqa: ARG002 - its parent knows better than itself
         return self.pid
 
@@ -287,10 +296,17 @@ class ProcessLink(RemoteLink):
 
     def _end_process(self) -> None:
         """Kill exactly this process; what else it leaves is ended when it is buried."""
-        if self._who is None:
-            self._doomed = True
-        elif not self.ended:
+        if self.ended:
+            return
+        self._doomed = True
+        if self._who is not None:
             send_signal(self._who, signal.SIGKILL)
+        self._loop.call_later(BURY_SECONDS, self._unburied)
+
+    def _unburied(self) -> None:
+        """End the zygote if it has not told yet: it is stopped, or stuck, and all its workers with it."""
+        if not self.ended:
+            self._zygote.kill()
 
 
 def _unheard(_what: str, _detail: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from poolproof.errors import FrameError, NotCarriedError
 from poolproof.transport import actor as acting
 from poolproof.transport import describe, protocol
+from poolproof.transport.actor import Mark
 from poolproof.transport.base import EndKind, Reply, Request, WireError, WorkerSpec
 from poolproof.transport.link import Link
 from poolproof.transport.starting import init_timeout, start_failed, start_lost
@@ -23,8 +24,11 @@ class RemoteLink(Link):
         wire: our end of the connection.
     """
 
-    def __init__(self, sock: socket.socket, spec: WorkerSpec, number: int, epoch: int) -> None:
+    def __init__(
+        self, sock: socket.socket, spec: WorkerSpec, number: int, epoch: int, mark: Mark
+    ) -> None:
         super().__init__(number, epoch)
+        self._mark = mark
         self.wire = Wire(sock, self._received, self._lost)
         self._spec = spec
         self._marks = False
@@ -55,11 +59,13 @@ class RemoteLink(Link):
 
     def started(self) -> int:
         """See `WorkerLink.started`."""
-        return self._mark() if self._marks else protocol.MOST_ID
+        return self._mark[acting.BEGUN] if self._marks else protocol.MOST_ID
 
-    def _mark(self) -> int:
-        """Return the id that the worker began last."""
-        raise NotImplementedError
+    def recall(self, through: int) -> bool:
+        """See `WorkerLink.recall`."""
+        if self._marks:
+            self._mark[acting.RECALLED] = max(through, self._mark[acting.RECALLED])
+        return self._marks
 
     def send(self, requests: Sequence[Request]) -> None:
         """See `WorkerLink.send`."""

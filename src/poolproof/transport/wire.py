@@ -11,9 +11,8 @@ READ_BYTES: Final = 1 << 18
 Tamper = Callable[[bytes], list[tuple[float, bytes]]]
 """Takes a frame, returns what is written instead: (seconds to wait first, bytes)."""
 
-# One for all: what is read is dealt with before anything else is.
-_buffer: Final = bytearray(READ_BYTES)
-_view: Final = memoryview(_buffer)
+buffer: Final = memoryview(bytearray(READ_BYTES))
+"""One for all of a process: what is read is dealt with before anything else is."""
 
 
 class Wire:
@@ -100,14 +99,14 @@ class Wire:
 
     def _readable(self) -> None:
         try:
-            length = self._sock.recv_into(_buffer)
+            length = self._sock.recv_into(buffer)
         except BlockingIOError:
             return
         except OSError as error:
             self._end(f"the connection broke: {error}")
             return
         if length:
-            self._received(_view[:length])
+            self._received(buffer[:length])
         else:
             self._end("the connection was closed")
 
@@ -115,12 +114,12 @@ class Wire:
         """Read all that has arrived already."""
         while self._open:
             try:
-                length = self._sock.recv_into(_buffer)
+                length = self._sock.recv_into(buffer)
             except OSError:
                 return
             if not length:
                 return
-            self._received(_view[:length])
+            self._received(buffer[:length])
 
     def _end(self, why: str) -> None:
         self.close()

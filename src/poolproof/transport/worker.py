@@ -18,7 +18,7 @@ from poolproof.transport.base import MOST_PAYLOAD_BYTES, Reply, Request, WireErr
 from poolproof.transport.mailbox import Errand
 from poolproof.transport.peer import Peer
 from poolproof.transport.service import Service
-from poolproof.transport.wire import READ_BYTES
+from poolproof.transport.wire import READ_BYTES, buffer
 
 HOLD_NS: Final = 500_000
 """How long finished replies may wait for the next one while there is more to do."""
@@ -29,7 +29,7 @@ def main(sock: socket.socket, mark: memoryview) -> NoReturn:
 
     Args:
         sock: connected to a link, blocking.
-        mark: one unsigned number of 64 bits, shared with the link: the id that was begun last.
+        mark: two unsigned numbers of 64 bits, shared with the link; see `actor.Mark`.
     """
     data, spec = _first_frame(sock)
     made = _made(spec)
@@ -75,10 +75,7 @@ async def _on_a_loop(sock: socket.socket, data: bytes, made: Actor, mark: memory
         problem = await _init_problem(made)
         return made if problem is None else problem
 
-    def began(request_id: int) -> None:
-        mark[0] = request_id
-
-    peer = Peer(sock, start=start, left=done.set_result, began=began)
+    peer = Peer(sock, start=start, left=done.set_result, mark=mark)
     peer.received(data)
     status = await done
     await peer.wire.finished()
@@ -105,7 +102,6 @@ class Blocking:
         self._replies: list[Reply] = []
         self._since = 0
         self._cancelled: set[int] = set()
-        self._buffer = memoryview(bytearray(READ_BYTES))
 
     def put(self, requests: Sequence[Request]) -> None:
         """Have requests done."""
@@ -131,10 +127,10 @@ class Blocking:
         self._service.received(data)
         while True:
             self._work()
-            length = self._sock.recv_into(self._buffer)
+            length = self._sock.recv_into(buffer)
             if not length:
                 leave(0)
-            self._service.received(self._buffer[:length])
+            self._service.received(buffer[:length])
 
     def _hello(self, _spec: bytes | None) -> None:
         made = self._made
@@ -172,8 +168,8 @@ class Blocking:
             self._flush()
             item.done(acting.problem(item.method))
             return
-        self._mark[0] = item[0]
-        if item[0] in self._cancelled:
+        self._mark[acting.BEGUN] = item[0]
+        if item[0] in self._cancelled or item[0] <= self._mark[acting.RECALLED]:
             self._cancelled.discard(item[0])
             self._replies.append((item[0], False, describe.cancelled(begun=False)))
         else:
@@ -188,10 +184,10 @@ class Blocking:
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
-            length = self._sock.recv_into(self._buffer, 0, socket.MSG_DONTWAIT)
+            length = self._sock.recv_into(buffer, 0, socket.MSG_DONTWAIT)
             if not length:
                 leave(0)
-            self._service.received(self._buffer[:length])
+            self._service.received(buffer[:length])
 
     def _write(self, frame: bytearray) -> None:
         try:

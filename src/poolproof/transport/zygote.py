@@ -24,6 +24,7 @@ from poolproof.watch import procfs
 
 MESSAGE_BYTES: Final = 1 << 16
 STRIDE_BYTES: Final = 64  # a cache line for each worker
+MARK_BYTES: Final = 16
 NOT_EXECUTED: Final = 127
 
 
@@ -112,7 +113,10 @@ class Zygote:
                 return
 
     def _obey(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 1)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 1)
+        except ConnectionError:
+            return False
         if not data:
             return False
         message = TO_ZYGOTE.decode(data)
@@ -162,7 +166,7 @@ class Zygote:
             if message.argv is not None:
                 _execute(message.argv, descriptor)
             place = message.slot * STRIDE_BYTES
-            mark = memoryview(self._slab)[place : place + 8].cast("Q")
+            mark = memoryview(self._slab)[place : place + MARK_BYTES].cast("Q")
             worker.main(socket.socket(fileno=descriptor), mark)
         except BaseException:  # noqa: BLE001 - it must not run on as a second zygote
             traceback.print_exc()

@@ -18,6 +18,7 @@ from poolproof.errors import (
     WorkerDiedError,
 )
 from poolproof.stack import Stack
+from poolproof.sync import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
@@ -72,7 +73,9 @@ async def test_an_actor_keeps_its_state_between_requests(stack: Start) -> None:
 
 async def test_what_arrives_is_what_a_wire_carries(stack: Start) -> None:
     async with stack(Account) as running:
-        assert await running.submit({"a": (1, 2.5, None, b"\x00")}) == {"a": [1, 2.5, None, b"\x00"]}
+        assert await running.submit({"a": (1, 2.5, None, b"\x00")}) == {
+            "a": [1, 2.5, None, b"\x00"]
+        }
 
 
 async def test_many_callers_get_each_their_own_answer(stack: Start) -> None:
@@ -111,9 +114,7 @@ async def test_a_killed_worker_costs_only_the_job_that_it_had_begun(stack: Start
     async with stack(Account, size=1, overflow=0) as running:
         slow = running.submit(["wait", 5.0])
         waiting = [running.submit(number) for number in range(5)]
-        async with asyncio.timeout(5):
-            while not running.pool.slots()[0].link.started():
-                await asyncio.sleep(0)
+        await wait_for(running.pool.slots()[0].link.started, timeout=5)
         running.pool.slots()[0].link.kill()
 
         assert await asyncio.gather(*waiting) == list(range(5))
@@ -124,9 +125,7 @@ async def test_a_killed_worker_costs_only_the_job_that_it_had_begun(stack: Start
 async def test_an_idempotent_job_is_tried_again_after_its_workers_death(stack: Start) -> None:
     async with stack(Account, size=1, overflow=0) as running:
         job = running.submit(["wait", 0.05], idempotent=True)
-        async with asyncio.timeout(5):
-            while not running.pool.slots()[0].link.started():
-                await asyncio.sleep(0)
+        await wait_for(running.pool.slots()[0].link.started, timeout=5)
         running.pool.slots()[0].link.kill()
 
         assert await job == 0.05
@@ -171,9 +170,7 @@ async def test_a_transaction_is_a_checkout_with_an_end(stack: Start) -> None:
 async def test_a_cancelled_job_frees_its_worker(stack: Start) -> None:
     async with stack(Account, size=1, overflow=0) as running:
         slow = running.submit(["wait", 30.0])
-        async with asyncio.timeout(5):
-            while not running.pool.slots()[0].link.started():
-                await asyncio.sleep(0)
+        await wait_for(running.pool.slots()[0].link.started, timeout=5)
         slow.cancel()
 
         assert await running.submit(1, deadline=5.0) == 1

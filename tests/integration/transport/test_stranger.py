@@ -9,8 +9,8 @@ import pytest
 
 from poolproof.transport import stranger
 from poolproof.transport.base import Command
-from poolproof.transport.conformance import Stage
 from poolproof.transport.process import ProcessTransport
+from poolproof.transport.stage import Stage
 
 pytestmark = [
     pytest.mark.integration,

@@ -5,7 +5,6 @@ environment variable MISTAKE it makes that mistake.
 """
 
 # mypy: ignore-errors
-# ruff: noqa
 
 import os
 import socket

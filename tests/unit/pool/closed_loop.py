@@ -1,4 +1,8 @@
-"""Callers who each wait for their answer, and workers who take one job after the other; time is virtual."""
+"""Callers who ask, wait for the answer, think, and ask again; workers who take one job after the other.
+
+Time is virtual. Callers who do not think keep every worker busy, so that hardly any choice shows in
+the counts; callers who think leave some idle, and then every choice does.
+"""
 
 import heapq
 from collections import Counter, deque
@@ -21,16 +25,19 @@ class ClosedLoop:
         given: jobs by the worker's number, since the last `forget`.
     """
 
-    def __init__(self, strategy: Strategy, rng: Random, *, workers: int, callers: int) -> None:
+    def __init__(
+        self, strategy: Strategy, rng: Random, *, workers: int, callers: int, think_ns: int = 0
+    ) -> None:
         self.strategy = strategy
         self.rng = rng
         self.workers = {number: born(number) for number in range(workers)}
         self.given: Counter[int] = Counter()
         self.now_ns = 0
         self._held: dict[int, deque[int]] = {number: deque() for number in self.workers}
-        self._ends: list[tuple[int, int, int, int]] = []
+        self._events: list[tuple[int, int, int, int]] = []
         self._idle = deque(range(callers))
         self._order = 0
+        self._think_ns = think_ns
         strategy.set_members(list(self.workers.values()))
 
     def run(self, jobs: int) -> None:
@@ -39,7 +46,7 @@ class ClosedLoop:
             while self._idle and jobs:
                 self._give(self._idle.popleft())
                 jobs -= 1
-            self._finish_next()
+            self._next_event()
 
     def kill(self, number: int) -> None:
         """End a worker suddenly; who waited for it asks again."""
@@ -71,17 +78,28 @@ class ClosedLoop:
             self._start(worker)
 
     def _start(self, worker: Worker) -> None:
-        self._order += 1
-        end_ns = self.now_ns + self.rng.randint(500_000, 1_500_000)
-        heapq.heappush(self._ends, (end_ns, self._order, worker.number, worker.epoch))
+        self._at(self.rng.randint(500_000, 1_500_000), worker.number, worker.epoch)
 
-    def _finish_next(self) -> None:
-        end_ns, _, number, epoch = heapq.heappop(self._ends)
+    def _at(self, delay_ns: int, number: int, epoch: int) -> None:
+        self._order += 1
+        heapq.heappush(self._events, (self.now_ns + delay_ns, self._order, number, epoch))
+
+    def _next_event(self) -> None:
+        """A worker has done its job, or a caller (whose number is below 0) has thought enough."""
+        at_ns, _, number, epoch = heapq.heappop(self._events)
+        self.now_ns = at_ns
         worker = self.workers.get(number)
-        if worker is None or worker.epoch != epoch:
-            return
-        self.now_ns = end_ns
-        worker.checkin(end_ns)
-        self._idle.append(self._held[number].popleft())
-        if self._held[number]:
+        if number < 0:
+            self._idle.append(-1 - number)
+        elif worker is not None and worker.epoch == epoch:
+            self._finish(worker)
+
+    def _finish(self, worker: Worker) -> None:
+        worker.checkin(self.now_ns)
+        caller = self._held[worker.number].popleft()
+        if self._think_ns:
+            self._at(self.rng.randint(0, 2 * self._think_ns), -1 - caller, 0)
+        else:
+            self._idle.append(caller)
+        if self._held[worker.number]:
             self._start(worker)

@@ -14,6 +14,7 @@ from poolproof.transport.conformance import Case, conformance_cases
 from poolproof.transport.link import Link
 from poolproof.transport.mailbox import Mailbox
 from poolproof.transport.mock import MockLink, MockTransport
+from poolproof.transport.stage import Heard
 
 pytestmark = pytest.mark.unit
 
@@ -46,7 +47,7 @@ def ends_twice(link: Link, kind: Any, detail: str, status: int | None = None) ->
 
 
 def ends_without_a_word(link: Link, kind: Any, detail: str, status: int | None = None) -> None:
-    link._events = conformance.Heard()
+    link._events = Heard()
     original_finish(link, kind, detail, status)
 
 
