@@ -57,11 +57,11 @@ class Costs:
 @pytest.fixture(scope="session")
 def isolation_lease() -> "Generator[Lease]":
     """This process's lease, taken when the first test needs a sandbox: what it names is cleared if the process dies."""
-    from poolproof.isolation import places  # noqa: PLC0415 - late, see above
+    from poolproof.isolation.places import process_lease  # noqa: PLC0415 - late, see above
 
     import_module("poolproof.isolation.sandbox")  # here, so that it is no test's cost
-    yield places.process_lease()
-    places.release_process_lease()
+    with process_lease() as lease:
+        yield lease
 
 
 @pytest.fixture
@@ -176,11 +176,11 @@ def async_isolation_context(
         ...
     ```
     """
-    from poolproof.isolation import sandbox  # noqa: PLC0415 - late, see above
+    from poolproof.isolation.sandbox import async_isolation_context as begin  # noqa: PLC0415 - late, see above
 
     assert isolation_lease.run
     node_id = request.node.nodeid
-    return lambda name: sandbox.async_isolation_context(f"{node_id}[{name}]")
+    return lambda name: begin(f"{node_id}[{name}]")
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """A sandbox's own places outside the process: directories, sockets, ports. Leased before made, gone in the end."""
 
-import atexit
+import contextlib
 import errno
 import itertools
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,25 +22,28 @@ LEAST_PORT: Final = 10_000
 _LAST_RESORT: Final = 32_768
 
 _lease: leases.Lease | None = None
+_holders = 0
 
 
-def process_lease() -> leases.Lease:
-    """Return this process's lease for sandboxes; taken at the first call, after clearing what the dead left."""
-    global _lease  # noqa: PLW0603 - one process, one lease
-    if _lease is None or _lease.pid != os.getpid():
+@contextlib.contextmanager
+def process_lease() -> Generator[leases.Lease]:
+    """Hold this process's lease for sandboxes: taken by its first holder, after clearing what the dead left.
+
+    The last holder to leave gives it back, and with it whatever is left in its directory.
+    """
+    global _lease, _holders  # noqa: PLW0603 - one process, one lease
+    if _lease is None or _lease.pid != os.getpid():  # a forked child's copy is not its own
         leases.reap(wait=0)
-        _lease = leases.take(process_name(os.environ))
-        atexit.register(release_process_lease)
-    return _lease
-
-
-def release_process_lease() -> None:
-    """Give the lease back, if there is one, and with it whatever is left in its directory; harmless twice."""
-    global _lease  # noqa: PLW0603 - as above
-    if _lease is not None and _lease.pid == os.getpid():  # a forked child's copy is not its own
-        leases.release(_lease)
-        _lease = None
-        atexit.unregister(release_process_lease)
+        _lease, _holders = leases.take(process_name(os.environ)), 0
+    mine, _holders = _lease, _holders + 1
+    try:
+        yield mine
+    finally:
+        if mine.pid == os.getpid():
+            _holders -= 1
+            if not _holders:
+                leases.release(mine)
+                _lease = None
 
 
 class NoPortError(PoolproofError):

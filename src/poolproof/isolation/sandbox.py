@@ -350,18 +350,18 @@ async def async_isolation_context(name: str) -> AsyncGenerator[Sandbox]:
     Raises:
         CleanupError: something could not be released. What the block has raised stands over it.
     """
-    lease = process_lease()
-    sandbox = Sandbox(Namespace(lease.run, f"{name}[{next(_contexts)}]"), lease)
-    try:
-        yield sandbox
-    except BaseException as error:
+    with process_lease() as lease:
+        sandbox = Sandbox(Namespace(lease.run, f"{name}[{next(_contexts)}]"), lease)
+        try:
+            yield sandbox
+        except BaseException as error:
+            cleaned = await _end(sandbox)
+            for line in cleaned.lines():
+                error.add_note(f"poolproof: {line}")
+            raise
         cleaned = await _end(sandbox)
-        for line in cleaned.lines():
-            error.add_note(f"poolproof: {line}")
-        raise
-    cleaned = await _end(sandbox)
-    if not cleaned.complete:
-        raise CleanupError(cleaned)
+        if not cleaned.complete:
+            raise CleanupError(cleaned)
 
 
 async def _end(sandbox: Sandbox) -> Cleaned:

@@ -30,9 +30,9 @@ pytestmark = pytest.mark.unit
 def lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lease]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(places, "_lease", None)
-    taken = places.process_lease()
-    yield taken
-    places.release_process_lease()
+    monkeypatch.setattr(places, "_holders", 0)
+    with places.process_lease() as taken:
+        yield taken
 
 
 @pytest.fixture
@@ -509,9 +509,8 @@ class TestLease:
         read, write = os.pipe()
         pid = os.fork()
         if not pid:
-            other = places.process_lease()
-            os.write(write, other.run.encode())
-            places.release_process_lease()
+            with places.process_lease() as other:
+                os.write(write, other.run.encode())
             os._exit(0)
         os.waitpid(pid, 0)
         run = os.read(read, 1000).decode()
@@ -522,8 +521,9 @@ class TestLease:
         assert run != lease.run
         assert lease.file.exists()
 
-    def test_releasing_twice_is_harmless(self, lease: Lease) -> None:
-        places.release_process_lease()
-        places.release_process_lease()
+    def test_it_is_given_back_by_its_last_holder(self, lease: Lease) -> None:
+        """A suite that is run inside a test of another one shares the process's lease."""
+        with places.process_lease() as inner:
+            assert inner == lease
 
-        assert not lease.file.exists()
+        assert lease.file.exists()
