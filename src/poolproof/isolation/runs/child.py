@@ -182,8 +182,10 @@ def _recorded(record: Path) -> bytes:
 
 
 def _said(log: Path) -> str:
-    """Return what pytest said last, in one line."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    telling = [line.strip() for line in lines if line.startswith(("ERROR", "E  "))]
-    last = [line.strip() for line in lines if line.strip()]
-    return " / ".join((telling or last)[-TAIL_LINES:]) or "nothing"
+    """Return what pytest said was wrong, else what it said last, in one line."""
+    lines = [
+        line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
+    wrong = [line for line in lines if ": error: " in line or line.startswith(("ERROR", "E  "))]
+    telling = [line for line in wrong if not line.startswith("ERROR: usage")]
+    return " / ".join((telling or list(filter(None, lines)))[-TAIL_LINES:]) or "nothing"
