@@ -123,4 +123,5 @@ def _told(resource: Resource) -> str:
     what = f"{resource.resource}: {resource.what}".rstrip(": ")
     if resource.passing or resource.failing:
         what += f" is {resource.failing or 'gone'}, and was {resource.passing or 'absent'} where it passed"
-    return f"{what}; made at {resource.where}" if resource.where else what
+    made = resource.where.removeprefix("made at ")
+    return f"{what}; made at {made}" if made else what

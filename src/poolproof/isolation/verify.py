@@ -308,7 +308,7 @@ def _leaks(story: _Story) -> Iterator[Finding]:
             for leak in test.leaks or ()
         }
         for resource, what, where in sorted(left):
-            advice = f"made at {where}" if where else ""
+            advice = f"made at {where.removeprefix('made at ')}" if where else ""
             yield Finding(kind="leak", test=name, evidence=f"{resource}: {what}", advice=advice)
 
 
