@@ -83,9 +83,8 @@ def _configured(config: pytest.Config) -> tuple[Policy, list[Resource], blame.No
 
 
 def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
-    factory = getattr(config, "_tmp_path_factory", None)
-
     def basetemp() -> str | None:
+        factory = getattr(config, "_tmp_path_factory", None)  # asked late: it is set after us
         made = getattr(factory, "_basetemp", None)
         return None if made is None else str(made)
 
