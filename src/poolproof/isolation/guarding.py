@@ -88,6 +88,7 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
         made = getattr(factory, "_basetemp", None)
         return None if made is None else str(made)
 
+    on_loops = Asynchronous()
     return [
         process.settings(),
         process.Limits(notes),
@@ -98,8 +99,8 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
         interpreter.ContextVariables(),
         interpreter.Modules(),
         Descriptors(),
-        Threads(),
-        Asynchronous(),
+        Threads(on_loops.loops),
+        on_loops,
         Children(),
         Files(notes, str(config.rootpath), basetemp),
         SharedMemory(notes),

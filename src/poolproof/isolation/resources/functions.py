@@ -11,7 +11,7 @@ from poolproof.isolation.resources.base import ABSENT, Change, Finding, State
 # Where tests most often put a double and forget it.
 EVERYBODYS: Final = (
     "asyncio", "builtins", "datetime", "os", "os.path", "random", "shutil", "socket", "subprocess",
-    "sys", "tempfile", "threading", "time", "urllib.request", "uuid",
+    "tempfile", "threading", "time", "urllib.request", "uuid",
 )  # fmt: skip
 MOST_NAMES: Final = 5
 
@@ -19,9 +19,6 @@ _CODE: Final = (types.FunctionType, types.BuiltinFunctionType, type, types.Metho
 # pytest and the interactive prompt set these.
 _MOVING: Final = {
     "builtins": frozenset({"_", "copyright", "credits", "exit", "quit", "license", "help"}),
-    "sys": frozenset(
-        {"stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "last_type"}
-    ),
 }
 
 
@@ -32,6 +29,12 @@ class _Copy:
 
     def __init__(self, names: dict[str, Any]) -> None:
         self.names = names
+
+    def shed(self) -> None:
+        """Keep only what may be bound again: data of former times would be kept alive for nothing."""
+        self.names = {
+            n: v for n, v in self.names.items() if isinstance(v, _CODE) or n == "__spec__"
+        }
 
 
 class Functions:

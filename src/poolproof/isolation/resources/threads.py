@@ -2,7 +2,9 @@
 
 import sys
 import threading
-from typing import Final
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from poolproof.isolation.blame import Notes, shortened
 from poolproof.isolation.resources.base import Change, Finding, State
@@ -14,6 +16,14 @@ class Threads:
     slugs: Final = ("thread",)
     steady: Final = False
     fades: Final = True
+
+    def __init__(self, loops: Iterable[Any] = ()) -> None:
+        """Begin to watch.
+
+        Args:
+            loops: the event loops that are known, whose executors' threads are theirs.
+        """
+        self._loops = loops
 
     def look(self) -> State:
         """Return the threads that are alive."""
@@ -27,6 +37,8 @@ class Threads:
         site = notes.threads.get(thread)
         if not change.appeared or foreign or not thread.is_alive() or not notes.mine(site):
             return None
+        if _idles(thread) or any(_serves(thread, loop) for loop in list(self._loops)):
+            return None
         kind = "daemon thread" if thread.daemon else "thread"
         where = f"started at {site}" if site else ""
         return Finding(
@@ -35,6 +47,28 @@ class Threads:
 
     def undo(self, change: Change) -> None:
         """Leave it: a thread cannot be ended from outside."""
+
+
+# Libraries that keep idle threads for the whole process: the module of their work, and the function of a busy one.
+_KEPT_IDLE: Final = {"trio._core._thread_cache": "_handle_job"}
+
+
+def _idles(thread: threading.Thread) -> bool:
+    busy = _KEPT_IDLE.get(getattr(getattr(thread, "_target", None), "__module__", ""))
+    return busy is not None and busy not in [code.co_name for code in _codes(thread)]
+
+
+def _serves(thread: threading.Thread, loop: Any) -> bool:
+    """Tell whether a thread is of an open loop's executor: it goes when that does, and a job is told apart."""
+    executor = getattr(loop, "_default_executor", None)
+    return thread in getattr(executor, "_threads", ()) and not loop.is_closed()
+
+
+def _codes(thread: threading.Thread) -> Iterator[types.CodeType]:
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 (the documented way)
+    while frame is not None:
+        yield frame.f_code
+        frame = frame.f_back
 
 
 def doing(thread: threading.Thread) -> str:
