@@ -190,13 +190,16 @@ def _clear(root: Path) -> Iterator[tuple[str, bool]]:
 
 def _remove_tree(root: Path) -> None:
     """Remove a directory, also where a test has taken away its own right to do so."""
-
-    def allow(_function: object, path: str, _error: object) -> None:
-        for locked in (os.path.dirname(path), path):
-            with suppress(OSError):
-                os.chmod(locked, 0o700)
-        with suppress(OSError):
-            os.unlink(path)
-
-    shutil.rmtree(root, onerror=allow)
     shutil.rmtree(root, ignore_errors=True)
+    if root.exists():
+        for path in _folders(str(root)):
+            os.chmod(path, 0o700)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _folders(root: str) -> Iterator[str]:
+    """Yield a directory and all below it, each before it is opened, and no link."""
+    yield root
+    for place, folders, _files in os.walk(root):
+        paths = (os.path.join(place, folder) for folder in folders)
+        yield from (path for path in paths if not os.path.islink(path))

@@ -1,8 +1,13 @@
 """The sandbox's fixtures, in suites of their own."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from poolproof.isolation import locks
+from poolproof.isolation.exclusion import Exclusion
 
 pytestmark = pytest.mark.unit
 
@@ -396,3 +401,91 @@ class TestIsolatedTest:
                 r"sandbox, layer mock: 3 tests; .* 6 of 6 clean-ups verified",
             ]
         )
+
+
+# One suite beside each plugin that may run a test in another way: everything handed over is ended, nothing is left.
+BESIDE = """
+    import asyncio, subprocess, time
+    from pathlib import Path
+    import pytest
+
+    ended = Path(__file__).parent / "ended"
+
+    @pytest.fixture
+    def note(isolation):
+        class Service:
+            def close(self):
+                ended.open("a").write("x")
+        isolation.isolated(Service)
+
+    def test_passes(isolation, note):
+        isolation.dir(), isolation.port(), isolation.name("x")
+
+    def test_fails(isolation, note):
+        isolation.setenv("BESIDE", "1")
+        assert 0
+
+    @pytest.mark.serial(group="a")
+    def test_takes_too_long(isolation, note):
+        isolation.redirect()
+        while SLOW:
+            time.sleep(0.01)
+        assert 0
+"""
+PLUGINS = {
+    "timeout": ("-p", "pytest_timeout", "-o", "timeout=0.5", "-o", "timeout_method=signal"),
+    "rerunfailures": ("-p", "pytest_rerunfailures", "--reruns=1"),
+    "randomly": ("-p", "randomly"),
+    "cov": ("-p", "pytest_cov", "--cov=."),
+    "xdist": ("-p", "xdist", "-n1"),
+    "asyncio": ASYNCIO,
+    "anyio": ("-p", "anyio.pytest_plugin"),
+}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_beside_each_plugin_every_sandbox_ends_as_it_should(
+    pytester: pytest.Pytester, home: Path, plugin: str
+) -> None:
+    pytester.makepyfile(BESIDE.replace("SLOW", str(plugin == "timeout")))
+    environment = pytester.path / ".coveragerc"
+    environment.write_text("[run]\ndata_file = cov\n")
+    result = pytester.runpytest_subprocess(*PLUGINS[plugin], "--poolproof=off")
+    runs = 2 if plugin == "rerunfailures" else 1
+
+    result.stdout.re_match_lines([r".*\b2 failed, 1 passed.*"])
+    assert (pytester.path / "ended").read_text() == "x" * (1 + 2 * runs)
+    result.stdout.re_match_lines(
+        [r"sandbox, layer mock: \d tests; .* (\d+) of \1 clean-ups verified"]
+    )
+    assert [path for path in home.rglob("*") if path.name.endswith((".lease", ".begun"))] == []
+
+
+def test_waiting_for_a_lock_does_not_count_for_a_time_limit(pytester: pytest.Pytester) -> None:
+    """The limit is 0.5 s; the lock is let go only when the test has waited longer than that."""
+    pytester.makepyfile("""
+        import time, pytest
+
+        @pytest.mark.resource("db")
+        def test_it(request):
+            assert dict(request.node.user_properties)["poolproof_waited"] > 0.5
+    """)
+    folder = Exclusion("", 1, "worker")._path("resource db", pytester.path)
+    held = locks.acquire(folder, "write", "another run", 1)
+
+    def let_go_later() -> None:
+        deadline = time.monotonic() + 30
+        while len(list(folder.glob("*.write"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        waits_since = time.monotonic()
+        while time.monotonic() < waits_since + 0.6:
+            time.sleep(0.01)
+        held.release()
+
+    releaser = threading.Thread(target=let_go_later)
+    releaser.start()
+    result = pytester.runpytest_subprocess(*PLUGINS["timeout"], "--poolproof=off")
+    releaser.join()
+
+    result.assert_outcomes(passed=1)

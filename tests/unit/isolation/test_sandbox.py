@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -110,6 +111,25 @@ class TestPlaces:
 
         assert box.cleanup().complete
         assert not path.exists()
+
+    def test_a_link_to_elsewhere_goes_and_what_it_leads_to_stays_as_it_is(
+        self, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir(mode=0o500)
+        path = box.dir("data")
+        (path / "link").symlink_to(elsewhere)
+        rmtree, calls = shutil.rmtree, iter([False])
+
+        def fail_at_first(root: Path, **options: Any) -> None:
+            if next(calls, True):
+                rmtree(root, **options)
+
+        monkeypatch.setattr("shutil.rmtree", fail_at_first)
+
+        assert box.cleanup().complete
+        assert not path.exists()
+        assert elsewhere.stat().st_mode & 0o777 == 0o500
 
     @pytest.mark.parametrize("label", ["", ".", "..", "a/b", "claims", "a\0b"])
     def test_a_label_that_is_no_file_name_is_refused(self, box: Sandbox, label: str) -> None:

@@ -1,0 +1,123 @@
+"""Whose a process is, and how it is ended."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing import resource_tracker
+from typing import Any
+
+import pytest
+
+from poolproof.isolation import processes
+from poolproof.isolation.processes import Started
+from poolproof.watch import procfs
+
+pytestmark = pytest.mark.unit
+
+
+def test_where_no_process_was_born_nobody_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "last_pid", lambda: "4711")
+    started = Started("A=b")
+
+    def fail() -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(processes, "below", fail)
+    assert started.left() == []
+    monkeypatch.setattr(processes, "last_pid", lambda: "4712")
+    with pytest.raises(AssertionError):
+        started.left()
+
+
+def test_the_birth_of_a_process_changes_the_last_pid() -> None:
+    before = processes.last_pid()
+    subprocess.run(["true"], check=True)
+
+    assert processes.last_pid() != before
+
+
+def test_what_multiprocessing_keeps_for_itself_is_nobodys() -> None:
+    started = Started("A=b")
+    resource_tracker.ensure_running()
+    context = multiprocessing.get_context("forkserver")
+    child = context.Process(target=os.getpid)
+    child.start()
+    child.join()
+    server = sys.modules["multiprocessing.forkserver"]._forkserver
+    try:
+        assert server._forkserver_pid in {who.pid for who in processes.infrastructure()}
+        assert started.left() == []
+    finally:
+        server._stop()
+
+
+def test_a_process_of_ours_that_serves_every_test_is_nobodys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = Started("A=b")
+    with subprocess.Popen(["sleep", "600"]) as child:
+        who = procfs.identity(child.pid)
+        assert who
+        monkeypatch.setattr(processes, "SPARED", {who})
+        assert started.left() == []
+        monkeypatch.undo()
+        assert started.left() == [who]
+        child.kill()
+
+
+def test_who_carries_a_token_is_found_and_who_carries_another_is_not() -> None:
+    with subprocess.Popen(["sleep", "600"], env={"BOX": "mine"}) as child:
+        # Between fork and exec, it has our environment.
+        deadline = time.monotonic() + 10
+        while procfs.environ(child.pid) != [b"BOX=mine", b""]:
+            assert time.monotonic() < deadline
+
+        assert [who.pid for who in processes.carriers(["A=b", "BOX=mine"])] == [child.pid]
+        assert list(processes.carriers(["BOX=min"])) == []
+        child.kill()
+
+
+def test_one_that_stands_still_is_ended_too() -> None:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        child.send_signal(signal.SIGSTOP)
+        who = procfs.identity(child.pid)
+        assert who
+
+        assert processes.end([who]) == []
+        assert child.wait(10) == -signal.SIGTERM
+
+
+def test_what_would_not_die_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "send_signal", lambda *_: True)
+    monkeypatch.setattr(processes, "KILL_SECONDS", 0.01)
+    with subprocess.Popen(["sleep", "600"]) as child:
+        who = procfs.identity(child.pid)
+        assert who
+
+        assert processes.end([who], grace=0.01) == [who]
+        child.kill()
+
+
+def test_who_is_gone_already_has_ended() -> None:
+    with subprocess.Popen(["true"]) as child:
+        who = procfs.identity(child.pid)
+        assert who
+        child.wait()
+
+        assert processes.end([who]) == []
+        assert processes.parent(who) in {None, os.getpid()}
+
+
+def test_the_title_says_what_was_executed() -> None:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        who = procfs.identity(child.pid)
+        assert who
+        deadline = time.monotonic() + 10
+        while procfs.cmdline(child.pid)[:1] != ("sleep",):
+            assert time.monotonic() < deadline
+
+        assert processes.title(who) == f"{child.pid} (sleep 600)"
+        child.kill()
