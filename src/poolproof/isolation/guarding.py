@@ -89,7 +89,7 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
         return None if made is None else str(made)
 
     on_loops = Asynchronous()
-    return [
+    found: list[Resource] = [
         process.settings(),
         process.Limits(notes),
         process.SignalHandlers(),
@@ -108,3 +108,4 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
         Functions(),
         ClassAttributes(),
     ]
+    return found

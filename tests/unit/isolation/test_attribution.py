@@ -1,7 +1,7 @@
 """Who is charged with a change: a ledger over a resource that the test itself moves."""
 
 from collections.abc import Hashable  # noqa: TC003
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -15,9 +15,9 @@ pytestmark = pytest.mark.unit
 class Shelf:
     """Things by name. What begins with a dot is nobody's affair."""
 
-    slugs: Final = ("thing",)
-    fades: Final = False
-    steady: Final = False
+    slugs = ("thing",)
+    fades = False
+    steady = False
 
     def __init__(self) -> None:
         self.things: dict[Hashable, object] = {"old": 1}

@@ -1,6 +1,6 @@
 """The guard in suites of their own, in this process: modes, policies, pins, owners, and what it says."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -225,9 +225,9 @@ def test_a_file_of_a_failed_tests_frame_is_not_left_behind(pytester: pytest.Pyte
 
 def test_the_leak_is_a_property_of_the_report(pytester: pytest.Pytester) -> None:
     suite(pytester, LEAK)
-    reports = pytester.inline_run().getreports("pytest_runtest_logreport")
+    reports: Any = pytester.inline_run().getreports("pytest_runtest_logreport")
 
-    ends = {r.nodeid: dict(r.user_properties) for r in reports if r.when == "teardown"}  # type: ignore[union-attr]
+    ends = {r.nodeid: dict(r.user_properties) for r in reports if r.when == "teardown"}
     assert ends["test_it.py::test_next"] == {"poolproof_leaks": []}
     ((leak,),) = ends["test_it.py::test_leak"].values()
     assert (leak["resource"], leak["owner"]) == ("environment", "test_it.py::test_leak")

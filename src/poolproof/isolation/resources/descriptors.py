@@ -18,8 +18,8 @@ _FOLDER: Final = "/proc/self/fd"
 class Descriptors:
     """Descriptors by number and what they refer to: a number that is used again is a new one."""
 
-    slugs: Final = ("descriptor", "port", "event-loop")
-    steady: Final = True
+    slugs = ("descriptor", "port", "event-loop")
+    steady = True
 
     @property
     def fades(self) -> bool:

@@ -20,9 +20,9 @@ class Files:
     itself, and what begins with a dot, is none of it.
     """
 
-    slugs: Final = ("temporary-file", "file")
-    steady: Final = False
-    fades: Final = False
+    slugs = ("temporary-file", "file")
+    steady = False
+    fades = False
 
     def __init__(self, notes: Notes, root: str, pytest_keeps: Callable[[], str | None]) -> None:
         """Begin to watch.
@@ -90,8 +90,8 @@ def _remove_tree(path: Path) -> None:
 class SharedMemory:
     """Segments in /dev/shm that this process has mapped: the folder itself is everybody's."""
 
-    slugs: Final = ("shared-memory",)
-    steady: Final = False
+    slugs = ("shared-memory",)
+    steady = False
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes

@@ -40,9 +40,9 @@ class _Copy:
 class Functions:
     """The names in modules. A name that is bound to other data is a module's own affair; other code is not."""
 
-    slugs: Final = ("function",)
-    steady: Final = True
-    fades: Final = False
+    slugs = ("function",)
+    steady = True
+    fades = False
 
     def __init__(self) -> None:
         self._copies: dict[str, _Copy] = {}
@@ -122,9 +122,9 @@ def _anew(old: _Copy, new: _Copy) -> bool:
 class ClassAttributes:
     """Attributes of the suite's own classes; not looked at unless the policy asks for it."""
 
-    slugs: Final = ("class-attribute",)
-    steady: Final = True
-    fades: Final = False
+    slugs = ("class-attribute",)
+    steady = True
+    fades = False
 
     def __init__(self) -> None:
         self._copies: dict[type, _Copy] = {}

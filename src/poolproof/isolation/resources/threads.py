@@ -13,9 +13,9 @@ from poolproof.isolation.resources.base import Change, Finding, State
 class Threads:
     """The threads that Python knows."""
 
-    slugs: Final = ("thread",)
-    steady: Final = False
-    fades: Final = True
+    slugs = ("thread",)
+    steady = False
+    fades = True
 
     def __init__(self, loops: Iterable[Any] = ()) -> None:
         """Begin to watch.
@@ -33,7 +33,7 @@ class Threads:
         """Report a thread that was started in this turn, neither by an import nor by an older thread."""
         thread = change.key
         assert isinstance(thread, threading.Thread)
-        foreign = isinstance(thread, threading._DummyThread)  # noqa: SLF001 (it never ends in 3.11)
+        foreign = type(thread).__name__ == "_DummyThread"  # it never ends in 3.11
         site = notes.threads.get(thread)
         if not change.appeared or foreign or not thread.is_alive() or not notes.mine(site):
             return None
@@ -64,8 +64,14 @@ def _serves(thread: threading.Thread, loop: Any) -> bool:
     return thread in getattr(executor, "_threads", ()) and not loop.is_closed()
 
 
+def frame_of(thread: threading.Thread) -> types.FrameType | None:
+    """Return the innermost frame of a thread, None if it is ending."""
+    frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return frames.get(thread.ident or 0)
+
+
 def _codes(thread: threading.Thread) -> Iterator[types.CodeType]:
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 (the documented way)
+    frame = frame_of(thread)
     while frame is not None:
         yield frame.f_code
         frame = frame.f_back
@@ -73,7 +79,7 @@ def _codes(thread: threading.Thread) -> Iterator[types.CodeType]:
 
 def doing(thread: threading.Thread) -> str:
     """Return what a thread is at, as text."""
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 (the documented way)
+    frame = frame_of(thread)
     if frame is None:
         return "ending"
     code = frame.f_code
