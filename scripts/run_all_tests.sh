@@ -38,10 +38,14 @@ began=$EPOCHREALTIME
 for name in unit integration chaos performance; do
   printf '\n=== %s\n' "scripts/run_${name}_tests.sh"
   [[ $name != performance ]] || unset POOLPROOF_COVERAGE
+  case $name in
+  unit) how=(-n 2) ;;
+  integration) how=(-n 4) ;; # they wait for processes more than they compute
+  chaos) how=(-n 2 --dist loadfile) ;; # each file plays its trials once, side by side
   # What is measured against other programs takes minutes and an idle machine: run_performance_tests.sh does it by itself.
-  few=()
-  [[ $name != performance ]] || few=(-m "perf and not slow")
-  "scripts/run_${name}_tests.sh" "${few[@]}" "$@" 2>&1 | tee -i "$kept/$name.log"
+  performance) how=(-m "perf and not slow") ;;
+  esac
+  "scripts/run_${name}_tests.sh" "${how[@]}" "$@" 2>&1 | tee -i "$kept/$name.log"
 done
 
 printf '\n=== coverage\n'

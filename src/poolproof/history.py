@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,9 +75,19 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
+# The compact form, for hot paths: this mark, then frames, each a length of four bytes and a msgpack
+# list. The first is the header, every other one a list of tuples (t, kind, op, number, data, error,
+# message), cut after the last that is said; kind and op are indices into the header's lists. What
+# happened to many at once is one tuple: (t, "invoke*", op, first number, how many), and
+# (t, "ok*", op, worker, numbers, nanoseconds that each took). Reading makes single events of them.
+COMPACT: Final = b"poolproof-compact-1\n"
+Packed = tuple[Any, ...]
+
 _BEGINNING: Final = b'{"t":'
+_LENGTH_BYTES: Final = 4
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
+_packer = msgspec.msgpack.Encoder()
 
 
 def encode(event: Event) -> bytes:
@@ -102,7 +113,65 @@ def now(kind: str, **fields: Any) -> Event:
     return Event(t=time.monotonic_ns(), kind=kind, pid=os.getpid(), **fields)
 
 
+def compact_header(kinds: Sequence[str], ops: Sequence[str]) -> bytes:
+    """Return what a compact history of this process begins with."""
+    return COMPACT + compact_frame([(os.getpid(), list(kinds), list(ops))])
+
+
+def compact_frame(events: Sequence[Packed]) -> bytes:
+    """Return one frame of a compact history: as many events as happened together."""
+    body = _packer.encode(events)
+    return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+
+
+def _unpacked(content: bytes) -> Iterator[Event]:
+    frames = _frames(content, len(COMPACT))
+    pid, kinds, ops = next(frames, [(0, [], [])])[0]
+    events = [(kinds[row[1]], ops[row[2]], row) for frame in frames for row in frame]
+    began = dict(chain.from_iterable(_began(row) for kind, _, row in events if kind == "ok*"))
+    for kind, op, (t, _, _, number, *rest) in events:
+        if kind == "invoke*":
+            numbers = range(number, number + rest[0])
+            yield from (
+                Event(t=began.get(one, t), kind="invoke", pid=pid, op=op, job=one)
+                for one in numbers
+            )
+        elif kind == "ok*":
+            data = {"worker": number}
+            yield from (
+                Event(t=t, kind="ok", pid=pid, op=op, job=one, data=data) for one in rest[0]
+            )
+        else:
+            yield _single(Event(t=t, kind=kind, pid=pid, op=op, job=number), *rest)
+
+
+def _began(row: Packed) -> Iterator[tuple[int, int]]:
+    """Yield when each job of an `ok*` was submitted: more exactly than its `invoke*` says it."""
+    t, _, _, _, numbers, took = row
+    return ((number, t - ns) for number, ns in zip(numbers, took, strict=True))
+
+
+def _single(event: Event, data: Any = None, error: Any = None, message: Any = None) -> Event:
+    more = {"worker": data} if isinstance(data, int) else data or {}
+    return msgspec.structs.replace(event, data=more, error=error, message=message)
+
+
+def _frames(content: bytes, at: int) -> Iterator[list[Any]]:
+    """Yield whole frames; what a crash cut off at the end is passed over."""
+    while (begin := at + _LENGTH_BYTES) <= len(content):
+        at = begin + int.from_bytes(content[begin - _LENGTH_BYTES : begin], "big")
+        if at <= len(content):
+            yield msgspec.msgpack.decode(content[begin:at])
+
+
 def read(path: Path) -> Iterator[Event]:
-    """Yield the events of a saved history in the order of their time; lines that are no events are passed over."""
-    events = (decode_line(line) for line in path.read_bytes().splitlines())
+    """Yield the events of a saved history, compact or not, in the order of their time.
+
+    Lines that are no events are passed over, and so is what a crash has cut off.
+    """
+    content = path.read_bytes()
+    if content.startswith(COMPACT):
+        yield from sorted(_unpacked(content), key=lambda event: event.t)
+        return
+    events = (decode_line(line) for line in content.splitlines())
     yield from sorted((event for event in events if event is not None), key=lambda event: event.t)

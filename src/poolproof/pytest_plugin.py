@@ -5,6 +5,7 @@ standard library, nothing else.
 """
 
 import argparse
+import os
 from typing import Final
 
 import pytest
@@ -19,6 +20,7 @@ _MARKERS: Final = (
     "performance: the same as perf",
     "slow: takes more than a second",
     "service(name): needs a running server of that name",
+    "simulated(seed=0, policy='random', ...): runs in virtual time, in an order of steps that the seed decides",
     f"layer(name, ...): runs on each of these ({', '.join(LAYERS)}), told by the argument `layer`",
 )
 _ALIASES: Final = (("perf", "performance"), ("performance", "perf"))
@@ -26,8 +28,16 @@ _foreign_layer = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer `--layer`, and to record a run."""
+    """Offer `--layer`, `--poolproof-seeds`, and to record a run."""
     group = parser.getgroup("poolproof")
+    group.addoption(
+        "--poolproof-seeds",
+        dest="poolproof_seeds",
+        metavar="N",
+        type=int,
+        default=1,
+        help="run each simulated test with N seeds, from the marker's on",
+    )
     group.addoption(
         "--poolproof",
         dest="poolproof_mode",
@@ -61,8 +71,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--layer",
         dest="poolproof_layer",
         choices=(*LAYERS, "all"),
-        default="all",
-        help="run only the tests of this layer; all (the default) also runs tests of no layer",
+        default=os.environ.get("POOLPROOF_LAYER", "all"),
+        help="run only the tests of this layer; all (the default, or $POOLPROOF_LAYER) also runs "
+        "tests of no layer",
     )
 
 
@@ -78,6 +89,18 @@ def pytest_configure(config: pytest.Config) -> None:
     _register_the_run(config)
     _start_the_guard(config)
     _offer_sandboxes(config)
+    _offer_simulation(config)
+    _offer_stacks(config)
+
+
+def _offer_stacks(config: pytest.Config) -> None:
+    from poolproof import fixtures  # noqa: PLC0415 (late, as the others)
+
+    if (layer := config.getoption("poolproof_layer")) not in (*LAYERS, "all"):
+        # The command line is checked by its parser, so that this comes from the environment.
+        expected = ", ".join((*LAYERS, "all"))
+        raise pytest.UsageError(f"POOLPROOF_LAYER: expected one of {expected}, got {layer!r}")
+    config.pluginmanager.register(fixtures, "poolproof-stacks")
 
 
 def _offer_sandboxes(config: pytest.Config) -> None:
@@ -105,6 +128,12 @@ def _register_the_run(config: pytest.Config) -> None:
         from poolproof.isolation.runs import ordering  # noqa: PLC0415
 
         ordering.register(config, path)
+
+
+def _offer_simulation(config: pytest.Config) -> None:
+    from poolproof import simulated_tests  # noqa: PLC0415 - not in a process that only imports this
+
+    config.pluginmanager.register(simulated_tests, "poolproof-simulated-tests")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

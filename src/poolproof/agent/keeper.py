@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Final
 
 from poolproof.agent import containment, zygote
@@ -15,15 +16,20 @@ from poolproof.agent import containment, zygote
 SIGNALLED: Final = 128
 
 
-def main(lifeline: int, control: int) -> int:
+def main(lifeline: int, control: int, serve: Callable[[socket.socket], None] = zygote.serve) -> int:
     """Fork the zygote onto `control`; when `lifeline` reaches its end or the zygote exits, end all that is below.
+
+    Args:
+        lifeline: the reading end of a pipe, or a pidfd, of the controller.
+        control: the zygote's socket.
+        serve: what the zygote does with it.
 
     Returns:
         The zygote's exit code, as a shell would tell it; 0 if it had not ended by itself.
     """
     os.setsid()
     containment.become_subreaper()
-    child = _fork_zygote(lifeline, control)
+    child = _fork_zygote(lifeline, control, serve)
     os.close(control)
     status = _watch(lifeline, child)
     containment.end_all_below(os.getpid())
@@ -31,13 +37,14 @@ def main(lifeline: int, control: int) -> int:
     return code if code >= 0 else SIGNALLED - code
 
 
-def _fork_zygote(lifeline: int, control: int) -> int:
+def _fork_zygote(lifeline: int, control: int, serve: Callable[[socket.socket], None]) -> int:
     parent = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(lifeline)
         containment.die_with_parent(parent)
-        zygote.serve(socket.socket(fileno=control))
+        with socket.socket(fileno=control) as connection:
+            serve(connection)
         os._exit(0)
     return child
 

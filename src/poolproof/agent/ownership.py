@@ -14,6 +14,8 @@ _MACHINERY: Final = frozenset({"multiprocessing", "concurrent.futures"})
 _NEVER: Final = frozenset(
     {"abc", "builtins", "os", "pickle", "poolproof", "queue", "selectors", "threading", "typing"}
 )
+# Our own stack is a pool like any other; the rest of poolproof is what looks at it.
+_OUR_POOLS: Final = frozenset({"poolproof.pool", "poolproof.stack", "poolproof.transport"})
 _FORKS: Final = frozenset({"fork", "forkpty", "fork_exec", "posix_spawn", "posix_spawnp"})
 _ASKS_FOR_PROCESSES: Final = frozenset({"Process", "Pool", "ProcessPoolExecutor"})
 _STANDARD_LIBRARY: Final = os.path.dirname(os.__file__) + os.sep
@@ -64,7 +66,7 @@ def infer_own(pool: object) -> tuple[str, ...]:
     - a module that lies beside a found single module, in a folder that nothing was installed in.
 
     Other parts of the standard library count only where the pool's own class lives in them
-    (asyncio's, say), and poolproof's never.
+    (asyncio's, say), and of poolproof nothing but its pools.
     """
     found = dict.fromkeys(filter(None, _homes_of_class(type(pool))))
     queue = list(found)
@@ -91,6 +93,8 @@ def _home(name: str) -> str | None:
         if f"{name}.".startswith(f"{machinery}."):
             return machinery
     names = name.split(".")
+    if ".".join(names[:2]) in _OUR_POOLS:
+        return ".".join(names[:2])
     if names[0] in _NEVER or _is_standard(names[0]):
         return None
     # A namespace package (no file) is no one's own: the first part below it that has a file is.

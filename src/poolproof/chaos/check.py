@@ -19,7 +19,7 @@ from poolproof.chaos.accept import Acceptance
 from poolproof.chaos.confirm import Violation, confirm
 from poolproof.chaos.result import Entry, FaultRow, PointEntry, Result, counted, ranges
 from poolproof.chaos.stuck import primary, telling
-from poolproof.chaos.trials import RUNNING, Profile, Trials, slots
+from poolproof.chaos.trials import Profile, Trials, slots
 from poolproof.checkers import Finding, Trial, combine, judge
 from poolproof.faults import FAULTS
 from poolproof.faults.base import MISSING, Fault, inapplicable
@@ -30,8 +30,17 @@ CONFIRM_SHARE = 0.25
 """The part of the whole time that is kept for confirming what was found."""
 
 
-SWEEP_FIRST_SHARE = 0.2
+ENDING_SHARE = 0.04
+"""The part that is kept for ending what still runs: trees, and what they hold. The import of the target counts, too."""
+
+SWEEP_FIRST_SHARE = 0.1
 """What part of the whole time the sweep may be expected to take and still go before the faults."""
+
+TYPICAL_POINTS = 200
+"""For that expectation: multiprocessing.Pool has 174, ProcessPoolExecutor 190, pebble 207, loky 323."""
+
+SWEEP_PLACES = 2
+"""How many more trials run at once while nothing but a sweep does: 174 points took 7.7 s with 4 places, 6.4 with 6."""
 
 NO_TIME = "no time left"
 SWEEP = "crash-points"
@@ -73,7 +82,8 @@ async def check(options: Options, progress: Progress) -> Result:
     """
     began = time.monotonic()
     async with Host(options.target, run=options.run, directory=options.private) as host:
-        whole = slots(options.seconds, reserve=options.seconds * CONFIRM_SHARE)
+        left = options.seconds * (1 - ENDING_SHARE) - (time.monotonic() - began)
+        whole = slots(left, reserve=options.seconds * CONFIRM_SHARE)
         trials = Trials(host, options.directory / "trials", whole)
         inquiry = Inquiry(options, trials, progress)
         await inquiry.run()
@@ -135,18 +145,17 @@ class Inquiry:
         Some faults leave trees behind that compute without end until they are judged: a sweep beside them takes twice
         as long (measured: 17.8 s instead of 7.7).
         """
-        began = time.monotonic()
-        places, plan = await self._places(profile)
-        guess = len(places) * _duration(profile.reference) / RUNNING
         async with asyncio.TaskGroup() as tasks:
+            guess = TYPICAL_POINTS * _duration(profile.reference) / (psutil.cpu_count() or 1)
             if guess <= SWEEP_FIRST_SHARE * self.options.seconds:
-                await self._sweep(plan, places, began)
-                tasks.create_task(self._break_and_confirm(profile))
+                async with self.trials.slots.wider(SWEEP_PLACES):
+                    await self._sweep(profile)
+                tasks.create_task(self._break(profile))
             else:
-                tasks.create_task(self._break_and_confirm(profile))
+                tasks.create_task(self._break(profile))
                 await asyncio.sleep(0)
                 await self.trials.slots.all_parked()
-                await self._sweep(plan, places, time.monotonic())
+                await self._sweep(profile)
             tasks.create_task(self._confirm_all(self._point_violations()))
 
     def _declared(self, profile: Profile) -> Target:
@@ -173,22 +182,25 @@ class Inquiry:
                 fault=kind, does=FAULTS[kind].does, verdict="not tried", note=why
             )
 
-    async def _break_and_confirm(self, profile: Profile) -> None:
-        await self._break(profile)
-        await self._confirm_all(self._fault_violations())
-
     async def _break(self, profile: Profile) -> None:
-        wanted: list[tuple[Fault, FaultSpec]] = []
+        """Try every fault; what a kind breaks is confirmed as soon as all of its trials are over."""
+        wanted: dict[Fault, list[FaultSpec]] = {}
         for kind in self.options.faults:
             fault = FAULTS[kind]
             if reason := inapplicable(fault, profile.facts):
                 self.rows[kind] = _inapplicable(fault, reason)
             else:
-                wanted += [(fault, spec) for spec in _specs(fault, self.options.target.workers)]
-        self.progress.phase("faults", len(wanted))
-        await asyncio.gather(*(self._try(profile, fault, spec) for fault, spec in wanted))
-        for kind in dict.fromkeys(fault.kind for fault, _ in wanted):
-            self._summarise(kind)
+                wanted[fault] = _specs(fault, self.options.target.workers)
+        self.progress.phase("faults", sum(map(len, wanted.values())))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._confirm_all(self._fault_violations("none")))
+            for fault, specs in wanted.items():
+                tasks.create_task(self._break_by(fault, specs, profile))
+
+    async def _break_by(self, fault: Fault, specs: Sequence[FaultSpec], profile: Profile) -> None:
+        await asyncio.gather(*(self._try(profile, fault, spec) for spec in specs))
+        self._summarise(fault.kind)
+        await self._confirm_all(self._fault_violations(fault.kind))
 
     async def _try(self, profile: Profile, fault: Fault, spec: FaultSpec) -> None:
         async with self.trials.slots.opened():
@@ -229,20 +241,16 @@ class Inquiry:
         note = ", ".join(words) if verdict == "invalid" else next(iter(words), "")
         self.rows[kind] = FaultRow(fault=kind, does=does, verdict=verdict, trials=trials, note=note)
 
-    async def _places(self, profile: Profile) -> tuple[Sequence[crashpoints.Place], Plan]:
-        """Return where a worker can die, and the plan that is played for each; no places where there is no sweep."""
-        plan = self.plan(warmup=0, jobs=2, bystanders=self.options.target.workers)
+    async def _sweep(self, profile: Profile) -> None:
         if self.options.crash_points == "off":
-            return (), plan
+            return
+        began = time.monotonic()
+        plan = self.plan(warmup=0, jobs=2, bystanders=self.options.target.workers)
         places: tuple[crashpoints.Place, ...] = ()
         if "processes" in profile.facts and profile.own_paths:
             places = await crashpoints.record(self.trials, plan, profile.own_paths)
         if not places:
             self.rows[SWEEP] = self._no_sweep(profile)
-        return places, plan
-
-    async def _sweep(self, plan: Plan, places: Sequence[crashpoints.Place], began: float) -> None:
-        if not places:
             return
         effects: tuple[crashpoints.Effect, ...] = ("kill",)
         if self.options.crash_points == "all":
@@ -251,6 +259,8 @@ class Inquiry:
         self.points = await crashpoints.sweep(
             self.trials, plan, places, effects, lambda: self.progress.step("crash points")
         )
+        if not await self.trials.still_sound(plan):
+            self.points |= await crashpoints.again(self.trials, plan, places, self.points)
         self.point_seconds = time.monotonic() - began
 
     def _no_sweep(self, profile: Profile) -> FaultRow:
@@ -268,7 +278,7 @@ class Inquiry:
     async def confirm(self) -> None:
         """Play the violations of an unharmed pool again, as all others were, and put them all in order."""
         if not self.violations:
-            await self._confirm_all(self._fault_violations())
+            await self._confirm_all(self._fault_violations("none"))
         self.violations = varied(self.violations)
 
     async def _confirm_all(self, violations: list[Violation]) -> None:
@@ -282,15 +292,15 @@ class Inquiry:
         await confirm(violation, self.trials, self.options.directory / "plans")
         self.progress.step("confirming")
 
-    def _fault_violations(self) -> list[Violation]:
-        found: dict[tuple[str, str, str], Violation] = {}
-        for kind, tried in self.found.items():
-            for trial, findings in tried:
-                for finding, also in primary(findings):
-                    key = (finding.invariant, kind, finding.effect)
-                    violation = found.setdefault(key, Violation(kind, finding, trial, also=also))
-                    violation.hits += 1
-                    violation.trials = len(tried)
+    def _fault_violations(self, kind: str) -> list[Violation]:
+        found: dict[tuple[str, str], Violation] = {}
+        tried = self.found.get(kind, [])
+        for trial, findings in tried:
+            for finding, also in primary(findings):
+                key = (finding.invariant, finding.effect)
+                violation = found.setdefault(key, Violation(kind, finding, trial, also=also))
+                violation.hits += 1
+                violation.trials = len(tried)
         return list(found.values())
 
     def _point_violations(self) -> list[Violation]:

@@ -128,7 +128,8 @@ def _adopt(violation: Violation, shown: list[Trial]) -> None:
 
 async def _again(trials: Trials, plan: Plan, first: Trial) -> Trial:
     async with trials.slots.opened():
-        return await trials.play(plan, reference=first.reference, points=points_of(plan))
+        points = points_of(plan)
+        return await trials.play(plan, reference=first.reference, points=points, urgent=True)
 
 
 def _smaller(plan: Plan) -> Iterator[Plan]:

@@ -40,6 +40,7 @@ async def play(
     *,
     style: str = "plain",
     clean: Clean | None = None,
+    urgent: bool = False,
 ) -> tuple[Event, ...]:
     """Play the plan in a trial of its own and return its history; nothing of the trial outlives the call.
 
@@ -52,9 +53,10 @@ async def play(
         slots: the places that running and parked trials share.
         style: "plain" or "coroutine": the kind of function that the pool takes as a job.
         clean: tells whether a sample after shutdown shows nothing left; asked again while it does not.
+        urgent: whether it goes before those that wait for a place and are not.
     """
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(slots.running())
+        await stack.enter_async_context(slots.running(urgent=urgent))
         if slots.remaining() <= 0:
             return ()
         rig = await stack.enter_async_context(_opened(host, plan, directory, slots, style))

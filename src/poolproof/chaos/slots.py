@@ -3,12 +3,47 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 MOST_PLACES: Final = 28
 WIDEN_SECONDS: Final = 0.5
 IDLE_ENOUGH: Final = 0.4
+
+
+class _Places:
+    """A semaphore at which those who have begun something, or confirm it, go before those who try something new."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._urgent: deque[asyncio.Future[None]] = deque()
+        self._others: deque[asyncio.Future[None]] = deque()
+
+    async def acquire(self, *, urgent: bool) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        queue = self._urgent if urgent else self._others
+        ticket = asyncio.get_running_loop().create_future()
+        queue.append(ticket)
+        try:
+            await ticket
+        except asyncio.CancelledError:
+            if ticket.cancelled():
+                queue.remove(ticket)
+            else:  # handed over in the same turn
+                self.release()
+            raise
+
+    def release(self) -> None:
+        for queue in (self._urgent, self._others):
+            for ticket in queue:
+                if not ticket.done():
+                    queue.remove(ticket)
+                    ticket.set_result(None)
+                    return
+        self._free += 1
 
 
 class Slots:
@@ -26,7 +61,7 @@ class Slots:
         self.places = parked
         self._reserve = reserve
         self._open = asyncio.Semaphore(parked)
-        self._running = asyncio.Semaphore(running)
+        self._running = _Places(running)
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -46,9 +81,9 @@ class Slots:
             yield
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """Hold one of the places for running trials."""
-        await self._take()
+    async def running(self, *, urgent: bool = False) -> AsyncGenerator[None]:
+        """Hold one of the places for running trials; an urgent one is let in before those that are not."""
+        await self._take(urgent=urgent)
         try:
             yield
         finally:
@@ -56,12 +91,12 @@ class Slots:
 
     @contextlib.asynccontextmanager
     async def parked(self) -> AsyncGenerator[None]:
-        """Give the place away meanwhile, and wait for one again at the end."""
+        """Give the place away meanwhile, and wait for one again at the end, before those that have not begun."""
         self._give()
         try:
             yield
         finally:
-            await self._take()
+            await self._take(urgent=True)
 
     async def all_parked(self) -> None:
         """Wait until no trial runs, and none waits for a place to run in."""
@@ -80,11 +115,22 @@ class Slots:
                 await asyncio.sleep(WIDEN_SECONDS)
             self._running.release()
 
-    async def _take(self) -> None:
+    @contextlib.asynccontextmanager
+    async def wider(self, places: int) -> AsyncGenerator[None]:
+        """Have so many more trials run at once meanwhile; at the end, wait until that many have ended."""
+        for _ in range(places):
+            self._running.release()
+        try:
+            yield
+        finally:
+            for _ in range(places):
+                await self._running.acquire(urgent=True)
+
+    async def _take(self, *, urgent: bool) -> None:
         self._busy += 1
         self._idle.clear()
         try:
-            await self._running.acquire()
+            await self._running.acquire(urgent=urgent)
         except BaseException:
             self._left()
             raise

@@ -12,6 +12,8 @@ def unproven(trial: Trial) -> str | None:
 
 def no_receipt(trial: Trial) -> str | None:
     """Return which fault, or crash point, nobody but its injector saw; None if each was seen."""
+    if trial.plan.null and not trial.faults and trial.plan.point is None:
+        return "no receipt: in this run every fault is replaced by nothing"
     for fault in trial.faults:
         if not any(_after_inject(fault, receipt) for receipt in fault.receipts):
             return f"no receipt that {fault.kind} took effect"

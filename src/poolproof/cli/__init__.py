@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     from poolproof.cli import (  # noqa: PLC0415 - `--version` need not pay for them
         bisect,
         check,
+        conformance,
         doctor,
         faults,
         reap,
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (check, replay, faults, verify, bisect, doctor, reap, tree):
+    commands_here = (check, replay, faults, verify, bisect, doctor, conformance, reap, tree)
+    for command in commands_here:
         command.add_parser(commands)
     return parser

@@ -56,7 +56,9 @@ class Played:
         *,
         reference: Trial | None = None,
         points: dict[str, object] | None = None,
+        urgent: bool = False,
     ) -> Trial:
+        assert urgent, "what was found is confirmed before anything new is tried"
         self.plans.append(plan)
         self.points.append(points)
         history = lost() if self.again(plan) else fine()

@@ -61,6 +61,16 @@ def test_no_more_are_open_at_once_than_allowed() -> None:
     assert asyncio.run(how_many_get_in(places.opened, 7)) == 3
 
 
+def test_more_run_at_once_while_it_is_wider_and_no_more_after_it() -> None:
+    async def scenario() -> tuple[int, int]:
+        places = slots(running=2)
+        async with places.wider(3):
+            inside = await how_many_get_in(places.running, 7)
+        return inside, await how_many_get_in(places.running, 7)
+
+    assert asyncio.run(scenario()) == (5, 2)
+
+
 def test_a_parked_trial_gives_its_place_away_and_waits_for_one_again() -> None:
     async def scenario() -> list[str]:
         places, told = slots(running=1), list[str]()
@@ -92,6 +102,51 @@ def test_a_parked_trial_gives_its_place_away_and_waits_for_one_again() -> None:
     told = asyncio.run(scenario())
 
     assert told == ["parked", "other runs", "wants back", "other leaves", "back"]
+
+
+def test_what_is_urgent_and_what_was_parked_go_before_what_has_not_begun() -> None:
+    async def scenario() -> list[str]:
+        places, told, resume = slots(running=1), list[str](), asyncio.Event()
+
+        async def parks() -> None:
+            async with places.running():
+                async with places.parked():
+                    await resume.wait()
+                told.append("parked")
+
+        async def runs(name: str, *, urgent: bool = False) -> None:
+            async with places.running(urgent=urgent):
+                told.append(name)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(parks())
+            await turns()
+            async with places.running():
+                tasks.create_task(runs("new"))
+                await turns()
+                tasks.create_task(runs("urgent", urgent=True))
+                resume.set()
+                await turns()
+        return told
+
+    assert asyncio.run(scenario()) == ["urgent", "parked", "new"]
+
+
+def test_a_place_handed_to_one_that_is_cancelled_goes_on_to_the_next() -> None:
+    async def scenario() -> list[str]:
+        places, told, leave = slots(running=1), list[str](), asyncio.Event()
+        leave.set()
+        async with asyncio.TaskGroup() as tasks:
+            async with places.running():
+                first = asyncio.create_task(stay(places.running, leave, told))
+                await turns()
+                tasks.create_task(stay(places.running, leave, told))
+                await turns()
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+        return told
+
+    assert asyncio.run(scenario()) == ["in"]
 
 
 def test_all_are_parked_when_none_runs_or_waits_for_a_place() -> None:

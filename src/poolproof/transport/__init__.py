@@ -1,0 +1,1 @@
+"""How a pool reaches its workers: one seam, and a file for each layer behind it."""

@@ -1,0 +1,217 @@
+"""One worker's requests on an event loop: done one at a time, in their order, and answered in batches.
+
+The mock layer, the peer of the bridge and a process whose handler is a coroutine function are all
+this, with another way out.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from poolproof.transport import actor as acting
+from poolproof.transport import describe
+from poolproof.transport.actor import Actor, Clock
+from poolproof.transport.base import Reply, Request
+
+TURN_SECONDS: Final = 0.001
+"""How long requests may be done in a row before what is finished is sent and others have a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What is asked of an actor beside its requests; `done` is told the problem there was, or None."""
+
+    method: Callable[[], Any] | None
+    done: Callable[[str | None], None]
+
+
+def loop_clock() -> Clock:
+    """Return the running loop's clock in nanoseconds; in virtual time it is virtual."""
+    loop = asyncio.get_running_loop()
+    return lambda: round(loop.time() * 1e9)
+
+
+class Mailbox:
+    """Requests wait here and are done by one actor.
+
+    Args:
+        actor: whose requests they are; its `init` has succeeded.
+        emit: takes a batch of replies, and how many nanoseconds their handlers took.
+        crashed: takes what ended the worker: SystemExit, or what no handler may raise.
+        began: told each id just before it is begun.
+    """
+
+    def __init__(
+        self,
+        actor: Actor,
+        *,
+        emit: Callable[[list[Reply], int], None],
+        crashed: Callable[[BaseException], None],
+        began: Callable[[int], None] | None = None,
+    ) -> None:
+        self.epoch = 0
+        self.started = 0
+        self._actor, self._crashed, self._began = actor, crashed, began
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        self._clock = loop_clock()
+        self._queue: deque[Request | Errand] = deque()
+        self._replies: list[Reply] = []
+        self._since = 0.0
+        self._cancelled: set[int] = set()
+        self._turning = False
+        self._task: asyncio.Task[None] | None = None
+        self._awaiting = 0
+        self._giving_up = False
+        self._open = True
+
+    def put(self, requests: Sequence[Request]) -> None:
+        """Have requests done; what comes after the end is dropped."""
+        if self._open:
+            self._queue.extend(requests)
+            self._wake()
+
+    def ask(self, method: Callable[[], Any] | None, done: Callable[[str | None], None]) -> None:
+        """Have `method` called between two requests, once those before it are done."""
+        self._queue.append(Errand(method, done))
+        self._wake()
+
+    def cancel(self, request_id: int) -> None:
+        """Skip the request if it has not begun, cancel it if it awaits; harmless if it is not here."""
+        if self._task is not None and self._awaiting == request_id:
+            self._giving_up = True
+            self._task.cancel()
+        elif any(not isinstance(item, Errand) and item[0] == request_id for item in self._queue):
+            self._cancelled.add(request_id)
+
+    def close(self) -> None:
+        """Drop what has not begun, and take nothing more; errands are still done."""
+        self._open = False
+        self._queue = deque(item for item in self._queue if isinstance(item, Errand))
+
+    def crash(self) -> None:
+        """Stop at once: nothing is answered any more."""
+        self._open = False
+        self._queue.clear()
+        self._replies.clear()
+        self._emit = _nowhere
+        if self._task is not None:
+            self._task.cancel()
+
+    def _wake(self) -> None:
+        if self._turning:
+            return
+        self._turning = True
+        if self._actor.asynchronous:
+            self._task = self._loop.create_task(self._run())
+        else:
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Do what is here, for a while; the other way of `_run`, for an actor that never awaits."""
+        self._turning = False
+        time = self._loop.time
+        self._since = time()
+        until = self._since + TURN_SECONDS
+        try:
+            while self._queue:
+                self._one(self._queue.popleft())
+                if time() > until:
+                    break
+        except KeyboardInterrupt:
+            raise
+        except BaseException as end:  # noqa: BLE001 - it ends this worker, not the loop it is a guest of
+            self._flush()
+            self._crashed(end)
+            return
+        self._flush()
+        if self._queue:
+            self._wake()
+
+    def _one(self, item: Request | Errand) -> None:
+        if isinstance(item, Errand):
+            self._flush()
+            item.done(acting.problem(item.method))
+            return
+        self._begin(item[0])
+        if item[0] in self._cancelled:
+            self._skip(item[0])
+        else:
+            self._replies.append(acting.answer(self._actor, item, self.epoch, self._clock))
+
+    async def _run(self) -> None:
+        """Do what is here until nothing is left; replies go out whenever the loop turns."""
+        self._since = self._loop.time()
+        until = self._since + TURN_SECONDS
+        try:
+            while self._queue:
+                await self._one_async(self._queue.popleft())
+                if self._loop.time() > until:
+                    self._flush()
+                    await asyncio.sleep(0)
+                    until = self._loop.time() + TURN_SECONDS
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise  # the second: by crash(), or by the end of the loop
+        except BaseException as end:  # noqa: BLE001 - as in _turn
+            self._flush()
+            self._crashed(end)
+        finally:
+            self._turning, self._task = False, None
+
+    async def _one_async(self, item: Request | Errand) -> None:
+        if isinstance(item, Errand):
+            self._flush()
+            item.done(await acting.problem_async(item.method))
+            return
+        self._begin(item[0])
+        if item[0] in self._cancelled:
+            self._skip(item[0])
+            self._flush()
+            return
+        self._awaiting = item[0]
+        try:
+            reply = await acting.answer_async(self._actor, item, self.epoch, self._clock)
+        except asyncio.CancelledError as error:
+            reply = self._given_up(item[0], error)
+        finally:
+            self._awaiting = 0
+        self._reply_later(reply)
+
+    def _given_up(self, request_id: int, error: asyncio.CancelledError) -> Reply:
+        """Return the reply to a request whose handler was cancelled, by `cancel` or by itself."""
+        task = self._task
+        if self._giving_up and task is not None:
+            self._giving_up = False
+            task.uncancel()
+            return (request_id, False, describe.cancelled(begun=True))
+        if task is not None and task.cancelling():
+            raise error
+        return (request_id, False, describe.raised(error))
+
+    def _reply_later(self, reply: Reply) -> None:
+        if not self._replies:
+            self._loop.call_soon(self._flush)
+        self._replies.append(reply)
+
+    def _begin(self, request_id: int) -> None:
+        self.started = request_id
+        if self._began is not None:
+            self._began(request_id)
+
+    def _skip(self, request_id: int) -> None:
+        self._cancelled.discard(request_id)
+        self._replies.append((request_id, False, describe.cancelled(begun=False)))
+
+    def _flush(self) -> None:
+        if not self._replies:
+            return
+        replies, self._replies = self._replies, []
+        now = self._loop.time()
+        busy, self._since = now - self._since, now
+        self._emit(replies, round(busy * 1e9))
+
+
+def _nowhere(_replies: list[Reply], _busy_ns: int) -> None:
+    """Take the replies of a worker that is dead."""

@@ -1,0 +1,126 @@
+"""The mock layer: actors in this process, and not a byte between them and the pool.
+
+What passes is nevertheless only what a wire would carry, and as it would arrive: a tuple becomes a
+list, and nothing is shared.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import ClassVar, Final
+
+from poolproof.errors import NotCarriedError
+from poolproof.transport import actor as acting
+from poolproof.transport import protocol
+from poolproof.transport.actor import Actor
+from poolproof.transport.base import (
+    Layer,
+    Reply,
+    Request,
+    Usage,
+    WorkerEvents,
+    WorkerSpec,
+)
+from poolproof.transport.link import Link, farewell
+from poolproof.transport.mailbox import Mailbox
+from poolproof.transport.starting import start
+
+CLOSE_SECONDS: Final = 0.25
+
+
+class MockTransport:
+    """Workers that live on the running loop; one per pool."""
+
+    layer: ClassVar[Layer] = "mock"
+
+    def __init__(self) -> None:
+        self._links: set[MockLink] = set()
+
+    async def open(self) -> None:
+        """Do nothing: there is nothing to make ready."""
+
+    async def spawn(
+        self, spec: WorkerSpec, number: int, epoch: int, events: WorkerEvents
+    ) -> "MockLink":
+        """Make an actor here; see `Transport.spawn`."""
+        made = await start(spec)
+        link = MockLink(made, spec, number, epoch)
+        self._links.add(link)
+        link.when_ended(self._links.discard)
+        link.adopt(events)
+        return link
+
+    async def close(self) -> None:
+        """End every worker, by force after a quarter of a second."""
+        await asyncio.gather(*(link.terminate(CLOSE_SECONDS) for link in list(self._links)))
+
+
+class MockLink(Link):
+    """An actor on this loop, from outside."""
+
+    def __init__(self, made: Actor, spec: WorkerSpec, number: int, epoch: int) -> None:
+        super().__init__(number, epoch)
+        self._actor, self._most_bytes = made, spec.most_payload_bytes
+        self._box = Mailbox(made, emit=self._emit, crashed=self._crashed)
+        self._box.epoch = epoch
+
+    def started(self) -> int:
+        """See `WorkerLink.started`."""
+        return self._box.started
+
+    def send(self, requests: Sequence[Request]) -> None:
+        """See `WorkerLink.send`."""
+        arrived = list(filter(None, map(self._arrived, requests)))
+        if arrived and not self.ended:
+            self._sent(arrived)
+            self._box.put(arrived)
+
+    def _arrived(self, request: Request) -> Request | None:
+        """Return the request as a wire would deliver it; None if it refuses it."""
+        try:
+            payload = protocol.carried(request[1], self._most_bytes)
+        except NotCarriedError as error:
+            self._refuse(acting.not_carried(request[0], error, happened=False))
+            return None
+        return (request[0], payload, *request[2:])
+
+    def _emit(self, replies: list[Reply], busy_ns: int) -> None:
+        self.busy_ns += busy_ns
+        self._answered(list(map(self._returned, replies)))
+
+    def _returned(self, reply: Reply) -> Reply:
+        """Return the reply as a wire would deliver it."""
+        if not reply[1]:
+            return reply
+        try:
+            return (reply[0], True, protocol.carried(reply[2], self._most_bytes))
+        except NotCarriedError as error:
+            return acting.not_carried(reply[0], error, happened=True)
+
+    def _crashed(self, end: BaseException) -> None:
+        status = acting.exit_status(end)
+        self._finish("exited", f"{type(end).__name__}: {end}; exit status {status}", status)
+
+    def cancel(self, request_id: int) -> None:
+        """See `WorkerLink.cancel`."""
+        self._box.cancel(request_id)
+
+    def kill(self) -> None:
+        """See `WorkerLink.kill`."""
+        if not self.ended:
+            self._leaving = True
+            self._box.crash()
+            self._loop.call_soon(self._finish, "killed", "killed as asked")
+
+    def usage(self) -> Usage | None:
+        """See `WorkerLink.usage`."""
+        return None
+
+    def _ask_ping(self, nonce: int) -> None:
+        self._box.ask(self._actor.ping, lambda problem: self._ponged(nonce, problem))
+
+    def _ask_leave(self) -> None:
+        self._box.close()
+        self._box.ask(self._actor.terminate, self._left)
+
+    def _left(self, problem: str | None) -> None:
+        self._finish("terminated", farewell(problem))
