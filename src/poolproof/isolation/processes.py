@@ -80,12 +80,18 @@ def last_pid() -> str:
 
 
 def infrastructure() -> set[procfs.Identity]:
-    """Return the processes that multiprocessing keeps for itself, which serve every test of the process."""
-    return {who for pid in _servants() if (who := procfs.identity(pid)) is not None} | SPARED
+    """Return the processes that serve every test: multiprocessing's own, and those of `serves_all`."""
+    return {who for pid in _servants() if (who := procfs.identity(pid)) is not None} | _serving
 
 
-# Processes of ours that serve every test; whoever starts one adds it.
-SPARED: Final[set[procfs.Identity]] = set()
+_serving: Final[set[procfs.Identity]] = set()
+
+
+def serves_all(pid: int) -> None:
+    """Count a process, which this one has just started, as a servant of every test: no sandbox ends it."""
+    _serving.intersection_update({who for who in _serving if procfs.alive(who)})
+    if (who := procfs.identity(pid)) is not None:
+        _serving.add(who)
 
 
 def _servants() -> Iterator[int]:

@@ -54,18 +54,19 @@ def test_what_multiprocessing_keeps_for_itself_is_nobodys() -> None:
         server._stop()
 
 
-def test_a_process_of_ours_that_serves_every_test_is_nobodys(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_process_of_ours_that_serves_every_test_is_nobodys_until_it_ends() -> None:
     started = Started("A=b")
     with subprocess.Popen(["sleep", "600"]) as child:
         who = procfs.identity(child.pid)
         assert who
-        monkeypatch.setattr(processes, "SPARED", {who})
-        assert started.left() == []
-        monkeypatch.undo()
         assert started.left() == [who]
+        processes.serves_all(child.pid)
+        assert started.left() == []
         child.kill()
+        child.wait()
+    processes.serves_all(2**22 + 1)
+
+    assert who not in processes.infrastructure()
 
 
 def test_who_carries_a_token_is_found_and_who_carries_another_is_not() -> None:
