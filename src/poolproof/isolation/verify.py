@@ -3,6 +3,7 @@
 Pure functions: which runs to make, and, from what they recorded, what holds and what does not.
 """
 
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
@@ -18,6 +19,8 @@ MOST_OUTLIERS: Final = 10
 MEASURABLE_SECONDS: Final = 0.5
 """Less test time than this says nothing about parallel running: the clock and the scheduler are louder."""
 OUTLIER_SECONDS: Final = 0.02
+FEWEST_TIMED: Final = 2
+"""Of so many runs, the fastest is compared."""
 
 Mode = Literal["alone", "batch", "serial", "parallel", "shuffled"]
 Verdict = Literal["valid", "invalid", "unknown", "not applicable"]
@@ -338,6 +341,8 @@ def _times(story: _Story) -> Iterator[tuple[str, float, float]]:
 
 
 def _outliers(story: _Story, bounds: Bounds) -> Iterator[Finding]:
+    if _comparable(story, bounds, math.inf)[1]:
+        return
     times = [(abs(p - s), name, s, p) for name, s, p in _times(story)]
     for difference, name, serial, parallel in sorted(times, reverse=True)[:MOST_OUTLIERS]:
         if difference >= OUTLIER_SECONDS and deviation(parallel, serial) >= bounds.variance:
@@ -381,21 +386,41 @@ def _below(value: float, bound: float) -> Verdict:
 def _variance(story: _Story, bounds: Bounds, _found: Sequence[Finding]) -> Gate:
     times = list(_times(story))
     serial, parallel = sum(time[1] for time in times), sum(time[2] for time in times)
-    verdict: Verdict = "not applicable"
-    if not any(run.mode == "parallel" for run in story.runs):
-        measured, value = "no run was parallel", None
-    elif serial < MEASURABLE_SECONDS:
-        measured = f"{serial:.2f} s of test time are too little to tell"
-        value = None
-    else:
-        value = deviation(parallel, serial)
-        verdict = _below(value, bounds.variance)
-        ratio = f"ratio {serial / parallel:.2f}" if parallel else "no time in parallel"
-        measured = (
-            f"{serial:.2f} s in one process, {parallel:.2f} s in parallel: {value:.1%}, {ratio}"
-        )
-    bound = f"< {bounds.variance:.0%}"
-    return Gate(name="time variance", verdict=verdict, measured=measured, bound=bound, value=value)
+    value = deviation(parallel, serial)
+    verdict, why = _comparable(story, bounds, serial)
+    ratio = f"{value:.1%}, ratio {serial / parallel:.2f}" if parallel else "no time at all"
+    told = f"{serial:.2f} s in one process, {parallel:.2f} s in parallel: {ratio}"
+    return Gate(
+        name="time variance",
+        verdict=verdict or _below(value, bounds.variance),
+        measured=why or told,
+        bound=f"< {bounds.variance:.0%}",
+        value=None if why else value,
+    )
+
+
+def _comparable(story: _Story, bounds: Bounds, serial: float) -> tuple[Verdict | None, str]:
+    """Say why times cannot be compared, if they cannot."""
+    runs = {mode: sum(run.mode == mode for run in story.runs) for mode in ("serial", "parallel")}
+    if not runs["parallel"]:
+        return "not applicable", "no run was parallel"
+    if min(runs.values()) < FEWEST_TIMED:
+        return "not applicable", f"{min(runs.values())} run of a mode cannot be told from noise"
+    if serial < MEASURABLE_SECONDS:
+        return "not applicable", f"{serial:.2f} s of test time are too little to tell"
+    if (noise := _noise(story)) >= bounds.variance:
+        return "unknown", f"runs in one process differ by {noise:.1%} already: is the machine busy?"
+    return None, ""
+
+
+def _noise(story: _Story) -> float:
+    """Return by how much the two fastest runs in one process differ."""
+    totals = sorted(
+        sum(test.call_seconds for test in run.record.tests.values())
+        for run in story.runs
+        if run.mode == "serial"
+    )
+    return deviation(totals[1], totals[0])
 
 
 def _cleanups(story: _Story, _bounds: Bounds, _found: Sequence[Finding]) -> Gate:

@@ -30,8 +30,8 @@ def kinds(found: Verification) -> dict[str, str]:
 
 
 def in_all(**outcomes: str) -> list[Run]:
-    """Return runs in all modes, all alike, long enough for their times to be compared."""
-    return [run(mode, case("long", seconds=1.0), **outcomes) for mode in MODES]
+    """Return runs in all modes, twice, all alike, long enough for their times to be compared."""
+    return [run(mode, case("long", seconds=1.0), **outcomes) for mode in MODES * 2]
 
 
 def test_runs_that_agree_are_valid_in_every_way() -> None:
@@ -163,8 +163,8 @@ def test_where_no_guard_looked_clean_ups_are_unknown_and_so_is_the_whole() -> No
 
 def times(serial: float, parallel: float, waited: float = 0.0) -> Verification:
     return judged(
-        run("serial", case("a", seconds=serial)),
-        run("parallel", case("a", seconds=parallel, waited=waited)),
+        *[run("serial", case("a", seconds=serial))] * 2,
+        *[run("parallel", case("a", seconds=parallel, waited=waited))] * 2,
     )
 
 
@@ -185,11 +185,28 @@ def test_time_is_compared_without_what_a_test_waited_for_locks(
 
 def test_the_fastest_of_several_runs_counts() -> None:
     found = judged(
-        *(run("serial", case("a", seconds=s)) for s in (1.0, 1.9)),
+        *(run("serial", case("a", seconds=s)) for s in (1.0, 1.9, 1.01)),
         *(run("parallel", case("a", seconds=s)) for s in (2.5, 1.05)),
     )
 
     assert verdict(found, "time variance") == "valid"
+
+
+def test_one_run_of_a_mode_cannot_be_told_from_noise() -> None:
+    found = judged(
+        *[run("serial", case("a", seconds=1.0))] * 2, run("parallel", case("a", seconds=2.0))
+    )
+
+    assert verdict(found, "time variance") == "not applicable"
+
+
+def test_where_runs_in_one_process_differ_as_much_time_is_unknown() -> None:
+    found = judged(
+        *(run("serial", case("a", seconds=s)) for s in (1.0, 1.2)),
+        *[run("parallel", case("a", seconds=2.0))] * 2,
+    )
+
+    assert (verdict(found, "time variance"), found.verdict) == ("unknown", "unknown")
 
 
 def test_too_little_time_is_not_compared() -> None:
@@ -202,8 +219,8 @@ def test_without_parallel_runs_there_is_no_time_to_compare() -> None:
 
 def test_a_test_of_another_time_is_named() -> None:
     found = judged(
-        run("serial", case("a", seconds=1.0), case("b", seconds=1.0)),
-        run("parallel", case("a", seconds=1.5), case("b", seconds=1.0)),
+        *[run("serial", case("a", seconds=1.0), case("b", seconds=1.0))] * 2,
+        *[run("parallel", case("a", seconds=1.5), case("b", seconds=1.0))] * 2,
     )
 
     assert kinds(found) == {"a": "other time"}
