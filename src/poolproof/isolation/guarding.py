@@ -9,7 +9,7 @@ from poolproof.isolation import blame
 from poolproof.isolation.adoption import Adoption
 from poolproof.isolation.async_guard import AsyncGuard
 from poolproof.isolation.attribution import Ledger
-from poolproof.isolation.guard import Guard
+from poolproof.isolation.guard import Guard, value_of
 from poolproof.isolation.policy import MODES, Policy, PolicyError, parse_actions, read_pins
 from poolproof.isolation.resources import interpreter, process
 from poolproof.isolation.resources.asynchronous import Asynchronous
@@ -40,7 +40,7 @@ def start(config: pytest.Config) -> None:
     cost = Cost()
     blame.keep(notes)
     config.add_cleanup(lambda: blame.drop(notes))
-    guard = Guard(Ledger(resources, notes), policy, cost)
+    guard = Guard(Ledger(resources, notes, value_of), policy, cost)
     config.pluginmanager.register(guard, "poolproof-guard")
     for resource in resources:
         if isinstance(resource, Asynchronous):

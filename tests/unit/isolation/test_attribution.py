@@ -1,5 +1,6 @@
 """Who is charged with a change: a ledger over a resource that the test itself moves."""
 
+import types
 from collections.abc import Hashable  # noqa: TC003
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from poolproof.isolation.attribution import Charge, Ledger
 from poolproof.isolation.blame import Notes
+from poolproof.isolation.holding import reaches
 from poolproof.isolation.resources.base import ABSENT, Change, Finding, State
 
 pytestmark = pytest.mark.unit
@@ -156,3 +158,43 @@ def test_without_owners_every_wider_fixture_would_be_a_false_accusation(shelf: S
     set_up(ledger, shelf, "server", port=80)
 
     assert whats(ledger.suspects()) == ["port: nothing -> 80"]
+
+
+class Held(Shelf):
+    """Things that are objects."""
+
+    def objects(self, change: Change) -> list[object]:
+        return [change.new]
+
+
+class Pool:
+    """What a session's fixture may be: tests put things into it."""
+
+    def __init__(self) -> None:
+        self.inside: dict[str, object] = {}
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_what_a_living_fixture_holds_is_its_own(held: bool) -> None:  # noqa: FBT001
+    shelf, pool, thing = Held(), Pool(), Pool()
+    ledger = Ledger([shelf], Notes(), value_of=lambda _: pool)
+    ledger.begin("test")
+    ledger.was_set_up("pool", ledger.set_up("pool"))
+    shelf.things["new"] = thing
+    if held:
+        pool.inside["new"] = [thing]
+    charges = ledger.hand_over(ledger.suspects())
+    ledger.begin("a later test")
+
+    assert len(charges) == (not held)
+    assert len(ledger.ended("pool")) == held
+
+
+def test_what_is_only_reached_through_a_module_is_not_held() -> None:
+    thing: list[object] = [[]]
+    module = types.ModuleType("module")
+    vars(module)["thing"] = thing
+
+    assert reaches([{"a": (thing,)}], [thing])
+    assert reaches(lambda: thing, [thing])
+    assert not reaches([module], [thing])

@@ -232,3 +232,14 @@ def test_the_leak_is_a_property_of_the_report(pytester: pytest.Pytester) -> None
     ((leak,),) = ends["test_it.py::test_leak"].values()
     assert (leak["resource"], leak["owner"]) == ("environment", "test_it.py::test_leak")
     assert leak["action"] == "warn"
+
+
+def test_nothing_sleeps_in_a_clean_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite(pytester, "def test_it(tmp_path): (tmp_path / 'file').write_text('x')")
+    with monkeypatch.context() as patch:
+        patch.setattr("time.sleep", lambda seconds: pytest.exit(f"slept for {seconds} s"))
+        result = pytester.runpytest("--poolproof=fail")
+
+    result.assert_outcomes(passed=1)

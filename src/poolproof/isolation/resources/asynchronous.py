@@ -59,6 +59,10 @@ class Asynchronous:
             return _generator(change.key)
         return _job(change.key) if kind == "executor-job" else None
 
+    def objects(self, change: Change) -> list[object]:
+        """Return the task."""
+        return [change.key]
+
     def undo(self, change: Change) -> None:
         """Cancel a task, take an exception; the loop's end closes the rest."""
         task: Any = change.key

@@ -1,7 +1,6 @@
 """Processes: those that a test has started, and the orphans that it let fall."""
 
 import gc
-import multiprocessing.process
 import os
 import subprocess
 import sys
@@ -52,6 +51,12 @@ class Children:
             where=f"started at {site}" if site else "",
         )
 
+    def objects(self, change: Change) -> list[object]:
+        """Return the object that waits for it."""
+        assert isinstance(change.key, int)
+        owner: object = _owner(change.key)
+        return [] if owner is None else [owner]
+
     def undo(self, change: Change) -> None:
         """End it and all that is below it, then wait for it as its owner would."""
         pid = change.key
@@ -94,7 +99,7 @@ def _children() -> Iterator[int]:
 
 def _owner(pid: int) -> Any:
     """Return the object that will wait for a child: multiprocessing's, else one of `subprocess`."""
-    started: set[Any] = getattr(multiprocessing.process, "_children", set())
+    started: set[Any] = getattr(sys.modules.get("multiprocessing.process"), "_children", set())
     opened: list[Any] = [o for o in gc.get_objects() if type(o) is subprocess.Popen]
     return next((process for process in [*started, *opened] if process.pid == pid), None)
 

@@ -57,6 +57,11 @@ class Descriptors:
             return Finding(resource="port", what=f"{port} is listened on", where=where)
         return Finding(resource="descriptor", what=f"{number} -> {shortened(link)}", where=where)
 
+    def objects(self, change: Change) -> list[object]:
+        """Return the sockets and files that own it."""
+        assert isinstance(change.key, int)
+        return [*owners(change.key), *filter(None, [_loop_of(change.key)])]
+
     def undo(self, change: Change) -> None:
         """Close the object that owns it; a bare number may have an owner that nobody sees, so it stays."""
         assert isinstance(change.key, int)

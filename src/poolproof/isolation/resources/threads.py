@@ -3,6 +3,7 @@
 import sys
 import threading
 import types
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -44,6 +45,12 @@ class Threads:
         return Finding(
             resource="thread", what=f"{kind} {thread.name!r}, {doing(thread)}", where=where
         )
+
+    def objects(self, change: Change) -> list[object]:
+        """Return the thread, and the pool whose worker it is."""
+        arguments: tuple[Any, ...] = getattr(change.key, "_args", None) or ()
+        pools = [one() for one in arguments if isinstance(one, weakref.ref)]
+        return [change.key, *(pool for pool in pools if pool is not None)]
 
     def undo(self, change: Change) -> None:
         """Leave it: a thread cannot be ended from outside."""
