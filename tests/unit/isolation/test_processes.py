@@ -1,12 +1,10 @@
 """Whose a process is, and how it is ended."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from multiprocessing import resource_tracker
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ pytestmark = pytest.mark.unit
 
 
 def test_where_no_process_was_born_nobody_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "last_pid", lambda: "4711")
+    monkeypatch.setattr(processes, "last_pid", lambda: 4711)
     started = Started("A=b")
 
     def fail() -> Any:
@@ -27,9 +25,27 @@ def test_where_no_process_was_born_nobody_is_looked_for(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(processes, "below", fail)
     assert started.left() == []
-    monkeypatch.setattr(processes, "last_pid", lambda: "4712")
+    monkeypatch.setattr(processes, "last_pid", lambda: 4712)
     with pytest.raises(AssertionError):
         started.left()
+
+
+@pytest.mark.parametrize("latest", [2**22, 0])
+def test_where_the_numbers_have_begun_anew_everybody_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, latest: int
+) -> None:
+    first = processes.last_pid()
+    started = Started("BOX=young")
+    with subprocess.Popen(["sleep", "600"], env={"BOX": "young"}, start_new_session=True) as child:
+        monkeypatch.setattr(processes, "below", set)
+        monkeypatch.setattr(processes, "last_pid", lambda: latest)
+        deadline = time.monotonic() + 10
+        while procfs.environ(child.pid) != [b"BOX=young", b""]:
+            assert time.monotonic() < deadline
+
+        assert first < child.pid
+        assert [who.pid for who in started.left()] == [child.pid]
+        child.kill()
 
 
 def test_the_birth_of_a_process_changes_the_last_pid() -> None:
@@ -39,19 +55,26 @@ def test_the_birth_of_a_process_changes_the_last_pid() -> None:
     assert processes.last_pid() != before
 
 
+# In a process of its own: what multiprocessing keeps, it keeps until the interpreter's end.
+SERVANTS = """
+import multiprocessing, os
+from multiprocessing import forkserver, resource_tracker
+from poolproof.isolation import processes
+
+started = processes.Started("A=b")
+resource_tracker.ensure_running()
+child = multiprocessing.get_context("forkserver").Process(target=os.getpid)
+child.start()
+child.join()
+servants = {resource_tracker._resource_tracker._pid, forkserver._forkserver._forkserver_pid}
+assert servants == {who.pid for who in processes.infrastructure()}
+assert servants <= {who.pid for who in processes.below()}
+assert started.left() == []
+"""
+
+
 def test_what_multiprocessing_keeps_for_itself_is_nobodys() -> None:
-    started = Started("A=b")
-    resource_tracker.ensure_running()
-    context = multiprocessing.get_context("forkserver")
-    child = context.Process(target=os.getpid)
-    child.start()
-    child.join()
-    server = sys.modules["multiprocessing.forkserver"]._forkserver
-    try:
-        assert server._forkserver_pid in {who.pid for who in processes.infrastructure()}
-        assert started.left() == []
-    finally:
-        server._stop()
+    subprocess.run([sys.executable, "-c", SERVANTS], check=True)
 
 
 def test_a_process_of_ours_that_serves_every_test_is_nobodys_until_it_ends() -> None:
