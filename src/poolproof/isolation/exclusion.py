@@ -12,8 +12,6 @@ from typing import Any, Final, Literal
 
 import pytest
 
-from poolproof.errors import PoolproofError
-
 Mode = Literal["read", "write"]
 
 MARKERS: Final = (
@@ -26,7 +24,7 @@ WAITS: Final = "poolproof_waits"
 ALONE: Final = "alone"
 
 _claims = pytest.StashKey["tuple[Claim, ...]"]()
-_failure = pytest.StashKey[PoolproofError]()
+_failure = pytest.StashKey[Exception]()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -151,7 +149,9 @@ class Exclusion:
         return wanted
 
     def _take(self, item: pytest.Item, wanted: tuple[Claim, ...], held: ExitStack) -> None:
-        from poolproof.isolation import locks  # noqa: PLC0415 - late: few suites have any, and it is for Linux
+        # Late: few suites have any, and it is for Linux.
+        from poolproof.errors import PoolproofError  # noqa: PLC0415
+        from poolproof.isolation import locks  # noqa: PLC0415
 
         waits: list[tuple[str, str, float, str]] = []
         try:
