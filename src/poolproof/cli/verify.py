@@ -37,6 +37,13 @@ def add_parser(commands: Any) -> None:
     add("--seed", type=int, help="what the random orders are drawn from (default: a new one)")
     add("--one-process", action="store_true", help="no parallel runs; needs no pytest-xdist")
     add(
+        "--without",
+        action="append",
+        default=[],
+        choices=verify.MODES,
+        help="leave out the runs of a mode: `alone` costs a large suite the most",
+    )
+    add(
         "--ladder",
         action="store_true",
         help="alone, by class, together, again, in parallel, shuffled; stop at the first that fails",
@@ -89,6 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.ladder
         else verify.steps(arguments.repeat, workers, seed)
     )
+    planned = tuple(step for step in planned if step.mode not in arguments.without)
+    if not planned:
+        raise UsageError("expected --without to leave some runs, got none left")
     runs: list[verify.Run] = []
 
     def tell(*, interrupted: bool) -> verify.Verification:

@@ -11,6 +11,7 @@ import pytest
 from poolproof import cli
 from poolproof.cli import verify as command
 from poolproof.isolation.runs.ordering import Order
+from poolproof.isolation.verify import MODES
 
 pytestmark = pytest.mark.unit
 
@@ -35,6 +36,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (["verify", "--workers", "1"], ["--workers", "at least 2, got 1", "--one-process"]),
         (["verify", "--limit", "unit"], ["--limit MARKER=SECONDS", "got unit"]),
         (["verify", "--limit", "unit=fast"], ["--limit", "got unit=fast"]),
+        (
+            ["verify", "--ladder", *(f"--without={mode}" for mode in MODES)],
+            ["--without", "none left"],
+        ),
         (["verify", "--stall", "0"], ["--stall", "above 0, got 0"]),
         (["verify", "--stall", "nan"], ["--stall", "got nan"]),
         (["verify", "--json", "file/below"], ["--json", "file/below"]),

@@ -99,6 +99,7 @@ class Suite:
         if guard:
             forced.append(f"--poolproof={guard}")
         if has_xdist():
+            forced += ["-p", "xdist"]  # even if the suite has it off: its options are given next
             forced += ["-n", str(workers)] if workers else ["-n0", "--dist=no"]
         return forced
 
