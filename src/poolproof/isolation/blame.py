@@ -229,7 +229,7 @@ class _Kind:
 
 
 _STDLIB: Final = os.path.dirname(os.__file__) + os.sep
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_OURS: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _kinds: dict[str, int] = {}
 
 
@@ -264,6 +264,8 @@ _RUN_TESTS: Final = frozenset({"pytest_pyfunc_call", "pytest_fixture_setup", "py
 def _site(notes: Notes) -> Site:
     """Return the innermost frame of the user's own code, else the innermost of all."""
     frame = sys._getframe(2)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if frame.f_code is _announced.__code__ and frame.f_back is not None:
+        frame = frame.f_back
     own = innermost = outermost = frame
     found = foreign = False
     for _ in range(MOST_FRAMES):
