@@ -130,6 +130,15 @@ def test_a_sound_suite_passes_on_every_rung_and_in_every_gate(tmp_path: Path) ->
     assert [run["tests"] for run in answer["runs"]] == [3] * 6
 
 
+def test_the_doctor_finds_nothing_wrong_with_a_sound_suite(tmp_path: Path) -> None:
+    folder = suite(tmp_path, test_it=SOUND)
+
+    code, answer = found(folder, "doctor", "--one-process")
+
+    assert (code, answer["score"], answer["diagnoses"]) == (0, 0, [])
+    assert answer["advice"] == "parallel"
+
+
 def test_a_ladder_ends_at_the_rung_that_fails(tmp_path: Path) -> None:
     folder = suite(tmp_path, test_it="def test_it(): assert False")
 
