@@ -63,7 +63,8 @@ class Bisection(msgspec.Struct, frozen=True, kw_only=True):
             order gave both outcomes, or the bound of runs was hit.
         others: the fewest tests that, before it, make it fail (or pass, if it needs them).
         resources: what they changed that it found otherwise, the likeliest first.
-        runs: how many runs of pytest it took.
+        runs: how many runs of pytest it took...
+        bound: ...and how many one culprit among so many `candidates` takes at most.
     """
 
     schema: int = SCHEMA
@@ -72,6 +73,7 @@ class Bisection(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()
     resources: tuple[Resource, ...] = ()
     runs: int = 0
+    bound: int = 0
     candidates: int = 0
     message: str = ""
 
@@ -206,14 +208,18 @@ class Bisector:
             if first.tests[self._victim].bad is not alone.bad:
                 break
             first = await self._first(seed, workers)
-        return await self._explain(first, alone)
+        return await self._explain(first, alone, elsewhere=bool(workers) or record is not None)
 
-    async def _explain(self, first: Record, alone: Trial) -> Bisection:
+    async def _explain(self, first: Record, alone: Trial, *, elsewhere: bool) -> Bisection:
+        """Say why the victim's outcome alone is another one; `elsewhere`: the first run was not of this one process."""
         found, before = first.tests[self._victim], first.before(self._victim)
+        self._order = {test: number for number, test in enumerate(before)}
+        self._bound = runs_at_most(len(before)) + elsewhere
         if found.bad is alone.bad or not before:
             kind: Kind = "fails alone" if alone.bad else "not reproduced"
             return self._result(kind, before, message=alone.message or found.message)
-        self._order = {test: number for number, test in enumerate(before)}
+        if elsewhere and not await self._does(before, guilty=found.bad):
+            return self._result("not reproduced", before, message=found.message)
         others = await self._search(before, guilty=found.bad)
         if others is None:
             return self._result("unsteady", before, message=found.message)
@@ -240,6 +246,7 @@ class Bisector:
             others=others,
             resources=tuple(resources),
             runs=self.runs,
+            bound=self._bound,
             candidates=len(before),
             message=message,
         )

@@ -216,6 +216,19 @@ def test_a_recorded_run_saves_the_first_one(tmp_path: Path) -> None:
     found = bisected(tmp_path, lambda before: "t1" in before, record=record)
 
     assert (found.others, found.candidates, found.runs) == (("t1",), 1, 2)
+    assert found.runs <= found.bound
+
+
+def test_what_only_happens_beside_other_workers_is_not_searched_for(tmp_path: Path) -> None:
+    tests = [
+        *(ran(name, at=at) for at, name in enumerate(NAMES[:40])),
+        ran("victim", "failed", at=99.0),
+    ]
+    record = Record(tests={test.test: test for test in tests})
+
+    found = bisected(tmp_path, lambda _: False, record=record)
+
+    assert (found.kind, found.runs) == ("not reproduced", 2)
 
 
 def test_a_victim_that_is_not_there_is_refused(tmp_path: Path) -> None:
