@@ -57,7 +57,10 @@ class Costs:
 @pytest.fixture(scope="session")
 def isolation_lease() -> "Generator[Lease]":
     """This process's lease, taken when the first test needs a sandbox: what it names is cleared if the process dies."""
-    from poolproof.isolation.places import process_lease  # noqa: PLC0415 - late, see above
+    from poolproof.isolation.linux import require_linux  # noqa: PLC0415 - late, see above
+
+    require_linux("a sandbox")
+    from poolproof.isolation.places import process_lease  # noqa: PLC0415 - cannot be imported elsewhere
 
     import_module("poolproof.isolation.sandbox")  # here, so that it is no test's cost
     with process_lease() as lease:

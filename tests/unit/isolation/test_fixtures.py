@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -489,3 +490,28 @@ def test_waiting_for_a_lock_does_not_count_for_a_time_limit(pytester: pytest.Pyt
     releaser.join()
 
     result.assert_outcomes(passed=1)
+
+
+def test_on_another_platform_one_line_says_so(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile("""
+        import pytest
+
+        def test_box(isolation): ...
+
+        @pytest.mark.serial("x")
+        def test_order(): ...
+
+        def test_other(): ...
+    """)
+    monkeypatch.setattr("poolproof.isolation.linux.sys", SimpleNamespace(platform="win32"))
+    result = run(pytester, "--poolproof=off")
+
+    result.assert_outcomes(errors=2, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*expected Linux for a sandbox, got win32; not available here",
+            "*expected Linux for serial, resource and poolproof_parallel, got win32; not *",
+        ]
+    )
