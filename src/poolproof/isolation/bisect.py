@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from poolproof.errors import UsageError
+from poolproof.errors import TargetError, UsageError
 from poolproof.isolation.runs.fingerprint import State
 from poolproof.isolation.runs.ordering import Order
 from poolproof.isolation.runs.records import Leak, Record
@@ -270,9 +270,19 @@ class Bisector:
         return self._known[chosen]
 
     async def trial(self, before: Sequence[str]) -> Trial:
-        """Run these tests and then the victim, in one process."""
+        """Run these tests and then the victim, in one process.
+
+        Raises:
+            TargetError: the process ended before it came to the victim.
+        """
         order = Order(tests=(*before, self._victim), watch=self._victim, state=self._state())
         record = await self._played(order, len(before), workers=0)
+        if self._victim not in record.tests:
+            died = [test.test for test in record.tests.values() if test.outcome == "crashed"]
+            raise TargetError(
+                f"expected {self._victim} to run after {len(before)} others, got the end of pytest"
+                f" (exit code {record.exit}) in {died[-1] if died else 'no test'}"
+            )
         return self._noted(record, before, order)
 
     async def _first(self, seed: int | None, workers: int) -> Record:
@@ -290,11 +300,11 @@ class Bisector:
         return await self._suite.run(order, workers=workers, guard="")
 
     def _noted(self, record: Record, before: Sequence[str], order: Order) -> Trial:
-        found = record.tests.get(self._victim)
+        found = record.tests[self._victim]
         trial = Trial(
             before=tuple(before),
-            bad=found is not None and found.bad,
-            message=found.message if found else "",
+            bad=found.bad,
+            message=found.message,
             state=_read_state(Path(order.state)),
             leaks={name: test.leaks for name, test in record.tests.items() if test.leaks},
         )
