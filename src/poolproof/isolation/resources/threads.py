@@ -49,8 +49,8 @@ class Threads:
     def objects(self, change: Change) -> list[object]:
         """Return the thread, and the pool whose worker it is."""
         arguments: tuple[Any, ...] = getattr(change.key, "_args", None) or ()
-        pools = [one() for one in arguments if isinstance(one, weakref.ref)]
-        return [change.key, *(pool for pool in pools if pool is not None)]
+        pools: list[Any] = [one() for one in arguments if type(one) is weakref.ref]
+        return [change.key, *filter(None, pools)]
 
     def undo(self, change: Change) -> None:
         """Leave it: a thread cannot be ended from outside."""
