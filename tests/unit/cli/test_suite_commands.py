@@ -11,7 +11,7 @@ import pytest
 from poolproof import cli
 from poolproof.cli import verify as command
 from poolproof.isolation.runs.ordering import Order
-from poolproof.isolation.verify import MODES
+from poolproof.isolation.runs.steps import MODES
 
 pytestmark = pytest.mark.unit
 

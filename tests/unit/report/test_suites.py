@@ -7,7 +7,8 @@ from rich.console import Console
 
 from poolproof.isolation.doctor import examine
 from poolproof.isolation.runs.records import Leak
-from poolproof.isolation.verify import Bounds, Run, judge
+from poolproof.isolation.runs.steps import Run
+from poolproof.isolation.verify import Bounds, judge
 from poolproof.report import checkup, verification
 from tests.unit.isolation.recorded import case, run
 
