@@ -30,8 +30,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One test in one run.
 
     Attributes:
-        outcome: passed, failed (in the call), error (in set-up or teardown), skipped, xfailed, xpassed, crashed, or rerun,
-            of an attempt that another one followed.
+        outcome: passed, failed (in the call), error (in set-up or teardown), skipped, xfailed, xpassed, crashed; or
+            rerun, of an attempt that another one followed.
         seconds: the duration of each phase.
         leaks: what the guard has found; None if no guard has looked, which proves nothing.
         waited: seconds that it was held up by the locks of other tests.
