@@ -30,6 +30,8 @@ _costs = pytest.StashKey["Costs"]()
 class Costs:
     """What a test's sandbox costs, in milliseconds, and the layer that it runs on."""
 
+    __slots__ = ("cleanup_ms", "layer", "setup_ms")
+
     def __init__(self, layer: str) -> None:
         self.layer = layer
         self.setup_ms = 0.0
@@ -81,6 +83,7 @@ def isolation(request: pytest.FixtureRequest, isolation_lease: "Lease") -> "Gene
     let_go()
     with costs.cleanup():
         cleaned = sandbox.cleanup()
+    del node.stash[_costs]  # pytest keeps the node as long as the run lasts
     _tell(node, cleaned, costs, sandbox.early)
     if not cleaned.complete:
         raise CleanupError(cleaned)
