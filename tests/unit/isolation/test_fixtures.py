@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from poolproof.isolation import locks
+from poolproof.isolation import linux, locks
 from poolproof.isolation.exclusion import Exclusion
 
 pytestmark = pytest.mark.unit
@@ -426,6 +426,7 @@ BESIDE = """
         isolation.setenv("BESIDE", "1")
         assert 0
 
+    @pytest.mark.timeout(0.5, func_only=True)
     @pytest.mark.serial(group="a")
     def test_takes_too_long(isolation, note):
         isolation.redirect()
@@ -434,7 +435,7 @@ BESIDE = """
         assert 0
 """
 PLUGINS = {
-    "timeout": ("-p", "pytest_timeout", "-o", "timeout=0.5", "-o", "timeout_method=signal"),
+    "timeout": ("-p", "pytest_timeout"),
     "rerunfailures": ("-p", "pytest_rerunfailures", "--reruns=1"),
     "randomly": ("-p", "randomly"),
     "cov": ("-p", "pytest_cov", "--cov=."),
@@ -463,13 +464,13 @@ def test_beside_each_plugin_every_sandbox_ends_as_it_should(
 
 
 def test_waiting_for_a_lock_does_not_count_for_a_time_limit(pytester: pytest.Pytester) -> None:
-    """The limit is 0.5 s; the lock is let go only when the test has waited longer than that."""
+    """The limit is 1 s; the lock is let go only when the test has waited longer than that."""
     pytester.makepyfile("""
         import time, pytest
 
         @pytest.mark.resource("db")
         def test_it(request):
-            assert dict(request.node.user_properties)["poolproof_waited"] > 0.5
+            assert dict(request.node.user_properties)["poolproof_waited"] > 1
     """)
     folder = Exclusion("", 1, "worker")._path("resource db", pytester.path)
     held = locks.acquire(folder, "write", "another run", 1)
@@ -480,13 +481,15 @@ def test_waiting_for_a_lock_does_not_count_for_a_time_limit(pytester: pytest.Pyt
             assert time.monotonic() < deadline
             time.sleep(0.01)
         waits_since = time.monotonic()
-        while time.monotonic() < waits_since + 0.6:
+        while time.monotonic() < waits_since + 1.2:
             time.sleep(0.01)
         held.release()
 
     releaser = threading.Thread(target=let_go_later)
     releaser.start()
-    result = pytester.runpytest_subprocess(*PLUGINS["timeout"], "--poolproof=off")
+    result = pytester.runpytest_subprocess(
+        *PLUGINS["timeout"], "-o", "timeout=1", "--poolproof=off"
+    )
     releaser.join()
 
     result.assert_outcomes(passed=1)
@@ -505,7 +508,7 @@ def test_on_another_platform_one_line_says_so(
 
         def test_other(): ...
     """)
-    monkeypatch.setattr("poolproof.isolation.linux.sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(linux, "sys", SimpleNamespace(platform="win32"))
     result = run(pytester, "--poolproof=off")
 
     result.assert_outcomes(errors=2, passed=1)
