@@ -124,5 +124,5 @@ def _told(resource: Resource) -> str:
     what = f"{resource.resource}: {resource.what}".rstrip(": ")
     if resource.passing or resource.failing:
         what += f" is {resource.failing or 'gone'}, and was {resource.passing or 'absent'} where it passed"
-    made = resource.where.removeprefix("made at ")
-    return f"{what}; made at {made}" if made else what
+    where = resource.where if " at " in resource.where else f"made at {resource.where}"
+    return f"{what}; {where}" if resource.where else what

@@ -246,7 +246,7 @@ def _leaks(story: _Story) -> Iterator[Finding]:
             for leak in test.leaks or ()
         }
         for resource, what, where in sorted(left):
-            advice = f"made at {where.removeprefix('made at ')}" if where else ""
+            advice = where if " at " in where or not where else f"made at {where}"
             yield Finding(kind="leak", test=name, evidence=f"{resource}: {what}", advice=advice)
 
 

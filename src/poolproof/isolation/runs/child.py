@@ -88,13 +88,11 @@ class Suite:
 
     def _forced(self, place: Path, workers: int, guard: str) -> list[str]:
         """Return the options that make a run comparable with another one; they come last, so they win."""
-        private = Path(self._lease.directory, place.name)
         forced = [
             f"--poolproof-record={place / 'record.jsonl'}",
             f"--poolproof-order={place / 'order.json'}",
             "--maxfail=0",
-            f"--basetemp={private}",
-            *("-o", f"cache_dir={private}-cache"),
+            *("-o", f"cache_dir={self._lease.directory}/cache-{place.name}"),
         ]
         if guard:
             forced.append(f"--poolproof={guard}")
