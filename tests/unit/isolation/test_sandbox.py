@@ -216,8 +216,11 @@ class TestPlaces:
             second = Sandbox(Namespace(lease.run, "t", 2), lease)
 
             assert child.wait(10) == -signal.SIGTERM
-        assert len(second._places.earlier) == 2
-        assert second.early == [f"process {child.pid} of an earlier attempt"]
+        assert second.early == [
+            f"process {child.pid} of an earlier attempt",
+            f"path {tmp_path / 'elsewhere'}",
+            f"directory {first.dir('data').parent}",
+        ]
         assert not (tmp_path / "elsewhere").exists()
         second.cleanup()
         first.cleanup()
