@@ -73,8 +73,14 @@ def _number(file: Any) -> int:
 
 def _is_pair(descriptor: int) -> bool:
     """Return whether it is a stream between two sockets without names; one that has a path came from elsewhere."""
+    copy = os.dup(descriptor)
     try:
-        with socket.socket(fileno=os.dup(descriptor)) as end:
+        end = socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        return False
+    try:
+        with end:
             nameless = not end.getsockname() and not end.getpeername()
             return end.family == socket.AF_UNIX and nameless
     except OSError:
