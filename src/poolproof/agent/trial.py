@@ -62,6 +62,9 @@ def _settle_in(directory: str) -> None:
     journal.open_at(f"{directory}/history.jsonl")
 
 
+_NO_JOB = -1
+
+
 class Callers:
     """Threads that each wait for one job at a time, as the pool's users would; as many as there are open jobs."""
 
@@ -69,6 +72,7 @@ class Callers:
         self._wait = wait
         self._jobs: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._free = 0
+        self._made = 0
         self._lock = threading.Lock()
 
     def put(self, job: int) -> None:
@@ -85,11 +89,17 @@ class Callers:
         for _ in range(count):
             with self._lock:
                 self._free += 1
+                self._made += 1
             threading.Thread(target=self._run, name="poolproof-caller", daemon=True).start()
 
+    def dismiss(self) -> None:
+        """Let each caller go once it waits for nothing: for who plays an owner in a process that goes on."""
+        for _ in range(self._made):
+            self._jobs.put(_NO_JOB)
+
     def _run(self) -> None:
-        while True:
-            self._wait(self._jobs.get())
+        while (job := self._jobs.get()) != _NO_JOB:
+            self._wait(job)
             with self._lock:
                 self._free += 1
 

@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         faults,
         reap,
         replay,
+        scan,
         tree,
         verify,
     )
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    commands_here = (check, replay, faults, verify, bisect, doctor, conformance, reap, tree)
+    commands_here = (check, replay, faults, verify, bisect, doctor, scan, conformance, reap, tree)
     for command in commands_here:
         command.add_parser(commands)
     return parser

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from poolproof.cli.verify import add_running, in_lease, write_json
 from poolproof.errors import UsageError
-from poolproof.isolation.bisect import Bisection, Bisector, Resource, runs_at_most
+from poolproof.isolation.bisect import Bisection, Bisector, Resource
 from poolproof.isolation.runs import records
 from poolproof.isolation.runs.child import Suite, has_xdist
 
@@ -29,11 +29,12 @@ SAID: Final = {
     "polluted": "fails after",
     "needs others": "passes only after",
     "fails alone": "fails alone: no other test is needed for it",
-    "not reproduced": "gave the same outcome alone and together, so there is nobody to find in this order",
+    "not reproduced": "gave the same outcome alone and after what ran before it in its process",
     "unsteady": "does not fail for one reason: the same order gave both outcomes, or the bound of runs was hit",
 }
 HINT: Final = {
-    "not reproduced": "give the order in which it failed: --seed, --workers, or --record of that run",
+    "not reproduced": "give the order in which it failed: --seed, --workers, or --record of that run; if it was"
+    " that, what spoils it is outside of its process: a file, a port, a server, or time",
     "unsteady": "poolproof verify --repeat 10 says how often it fails",
     "fails alone": "",
     "polluted": "",
@@ -113,9 +114,9 @@ def _show(found: Bisection) -> None:
         print(f"  see it: python -m pytest {names}")
     if hint := HINT[found.kind]:
         print(f"  {hint}")
-    bound = runs_at_most(found.candidates)
     print(
-        f"{found.runs} runs of pytest, {found.candidates} tests before it (one culprit takes at most {bound})"
+        f"{found.runs} runs of pytest, {found.candidates} tests before it"
+        f" (one culprit takes at most {found.bound})"
     )
 
 
@@ -123,4 +124,5 @@ def _told(resource: Resource) -> str:
     what = f"{resource.resource}: {resource.what}".rstrip(": ")
     if resource.passing or resource.failing:
         what += f" is {resource.failing or 'gone'}, and was {resource.passing or 'absent'} where it passed"
-    return f"{what}; made at {resource.where}" if resource.where else what
+    where = resource.where if " at " in resource.where else f"made at {resource.where}"
+    return f"{what}; {where}" if resource.where else what

@@ -8,8 +8,8 @@ import msgspec
 
 from poolproof.cli.verify import add_running, in_lease, play, seed_of, workers_of, write_json
 from poolproof.errors import UsageError
-from poolproof.isolation import doctor, verify
-from poolproof.isolation.runs import records
+from poolproof.isolation import doctor
+from poolproof.isolation.runs import records, steps
 from poolproof.isolation.runs.ordering import Order
 
 HELP: Final = "score a suite's symptoms, say why each test fails, and how to run it till then"
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the suite, or read earlier runs; return 1 if anything is wrong with it, 3 if nothing could be seen."""
     from poolproof.report import checkup  # noqa: PLC0415 - only what is shown pays for rich
 
-    runs: list[verify.Run] = []
+    runs: list[steps.Run] = []
 
     def tell() -> doctor.Checkup:
         found = doctor.examine(runs)
@@ -55,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     return int(found.compromised or bool(found.diagnoses) or found.score > 0)
 
 
-def _run(arguments: argparse.Namespace, runs: list[verify.Run], tell: Any) -> None:
+def _run(arguments: argparse.Namespace, runs: list[steps.Run], tell: Any) -> None:
     seed = seed_of(arguments)
     workers = 0 if arguments.one_process else workers_of(arguments)
-    planned = verify.steps(ROUNDS, workers, seed)
+    planned = steps.rounds(ROUNDS, workers, seed)
     print(f"seed {seed}   {len(planned)} runs", flush=True)
     in_lease(
         arguments,
@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace, runs: list[verify.Run], tell: Any) -> No
     )
 
 
-def earlier(source: Path) -> list[verify.Run]:
+def earlier(source: Path) -> list[steps.Run]:
     """Read runs that were recorded: one file, or the directory of a verification.
 
     Raises:
@@ -84,8 +84,8 @@ def earlier(source: Path) -> list[verify.Run]:
     return [_earlier(source)]
 
 
-def _earlier(file: Path) -> verify.Run:
+def _earlier(file: Path) -> steps.Run:
     record = records.read(file)
     beside = file.with_name("order.json")
     order = msgspec.json.decode(beside.read_bytes(), type=Order) if beside.exists() else Order()
-    return verify.Run(step=verify.step_of(order, record.workers), record=record)
+    return steps.Run(step=steps.step_of(order, record.workers), record=record)

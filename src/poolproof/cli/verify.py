@@ -15,6 +15,7 @@ from poolproof.cli import session
 from poolproof.errors import UsageError
 from poolproof.isolation import verify
 from poolproof.isolation.leases import Lease
+from poolproof.isolation.runs import steps
 from poolproof.isolation.runs.child import Suite, has_xdist
 
 HELP: Final = "run a suite alone, together, in parallel, shuffled and repeatedly, and say whether it may be trusted"
@@ -36,6 +37,13 @@ def add_parser(commands: Any) -> None:
     )
     add("--seed", type=int, help="what the random orders are drawn from (default: a new one)")
     add("--one-process", action="store_true", help="no parallel runs; needs no pytest-xdist")
+    add(
+        "--without",
+        action="append",
+        default=[],
+        choices=steps.MODES,
+        help="leave out the runs of a mode: `alone` costs a large suite the most",
+    )
     add(
         "--ladder",
         action="store_true",
@@ -85,11 +93,14 @@ def run(arguments: argparse.Namespace) -> int:
     seed = seed_of(arguments)
     workers = 0 if arguments.one_process else workers_of(arguments)
     planned = (
-        verify.ladder(workers, seed)
+        steps.ladder(workers, seed)
         if arguments.ladder
-        else verify.steps(arguments.repeat, workers, seed)
+        else steps.rounds(arguments.repeat, workers, seed)
     )
-    runs: list[verify.Run] = []
+    planned = tuple(step for step in planned if step.mode not in arguments.without)
+    if not planned:
+        raise UsageError("expected --without to leave some runs, got none left")
+    runs: list[steps.Run] = []
 
     def tell(*, interrupted: bool) -> verify.Verification:
         return _tell(verify.judge(runs, bounds, interrupted=interrupted), arguments.json)
@@ -187,8 +198,8 @@ def _limits(texts: Sequence[str]) -> dict[str, float]:
 
 async def play(
     suite: Suite,
-    planned: Sequence[verify.Step],
-    runs: list[verify.Run],
+    planned: Sequence[steps.Step],
+    runs: list[steps.Run],
     progress: "session.Lines | session.Bars",
     *,
     ladder: bool = False,
@@ -198,12 +209,12 @@ async def play(
     A ladder stops after the first in which something failed.
     """
     for number, step in enumerate(planned, start=1):
-        left = verify.estimate(planned[number - 1 :], runs)
+        left = steps.estimate(planned[number - 1 :], runs)
         about = f", about {left:.0f} s left" if runs else ""
         name = f"{step.mode} ({number} of {len(planned)}{about})"
-        steps = _Steps(progress, name, len(runs[0].record.collected) if runs else 0)
-        record = await suite.run(step.order, workers=step.workers, heard=steps.heard)
-        runs.append(verify.Run(step=step, record=record))
+        shown = _Steps(progress, name, len(runs[0].record.collected) if runs else 0)
+        record = await suite.run(step.order, workers=step.workers, heard=shown.heard)
+        runs.append(steps.Run(step=step, record=record))
         if ladder and any(test.bad for test in record.tests.values()):
             return
 

@@ -231,8 +231,8 @@ def _loop_of_case(case: Any) -> Any:
 def _recorded_warnings() -> list[Any]:
     """Return the list into which pytest records the warnings of the running test; a test's own is another."""
     show = getattr(warnings, "_showwarnmsg_impl", None)
-    recorded = getattr(show, "__self__", None)
-    return recorded if isinstance(recorded, list) else []
+    recorded: list[Any] = getattr(show, "__self__", [])
+    return recorded if hasattr(recorded, "append") else []
 
 
 def _never_awaited(warning: Any) -> Finding | None:

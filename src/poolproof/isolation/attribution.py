@@ -4,12 +4,21 @@ What appears while a fixture of a wider scope is set up belongs to that fixture,
 ends. What is left of the difference between a test's beginning and its end is the test's.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from poolproof.isolation.blame import BEFORE_ALL, Notes
-from poolproof.isolation.resources.base import ABSENT, Change, Finding, Resource, State, changes
+from poolproof.isolation.holding import reaches
+from poolproof.isolation.resources.base import (
+    ABSENT,
+    Change,
+    Finding,
+    Held,
+    Resource,
+    State,
+    changes,
+)
 
 Picture = list[State]
 
@@ -52,7 +61,20 @@ class _Estate:
 class Ledger:
     """The turns that are open, innermost last, and what each living fixture has made."""
 
-    def __init__(self, resources: Sequence[Resource], notes: Notes) -> None:
+    def __init__(
+        self,
+        resources: Sequence[Resource],
+        notes: Notes,
+        value_of: Callable[[Any], object] = lambda _: None,
+    ) -> None:
+        """Begin without a turn.
+
+        Args:
+            resources: what to look at.
+            notes: where and by whom things were created.
+            value_of: the value of a living fixture, by what it was set up as.
+        """
+        self._value_of = value_of
         self.resources = resources
         self.notes = notes
         self._turns: list[Turn] = []
@@ -113,6 +135,20 @@ class Ledger:
         """Return what one resource has that it did not have at another look."""
         place = self.resources.index(resource)
         return self._judge(Entry(place, change) for change in changes(before, resource.look()))
+
+    def hand_over(self, charges: list[Charge]) -> list[Charge]:
+        """Return what no living fixture holds; what one does is its own, and asked for at its end."""
+        return [charge for charge in charges if not self._taken_over(charge)]
+
+    def _taken_over(self, charge: Charge) -> bool:
+        resource = self.resources[charge.entry.place]
+        things = resource.objects(charge.entry.change) if isinstance(resource, Held) else []
+        for fixture, estate in self._estates.items() if things else ():
+            if reaches(self._value_of(fixture), things):
+                estate.made.append(charge.entry)
+                estate.charges.append(charge)
+                return True
+        return False
 
     def end(self) -> None:
         """End the turn of the test."""

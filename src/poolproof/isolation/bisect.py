@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from poolproof.errors import UsageError
+from poolproof.errors import TargetError, UsageError
 from poolproof.isolation.runs.fingerprint import State
 from poolproof.isolation.runs.ordering import Order
 from poolproof.isolation.runs.records import Leak, Record
@@ -63,7 +63,8 @@ class Bisection(msgspec.Struct, frozen=True, kw_only=True):
             order gave both outcomes, or the bound of runs was hit.
         others: the fewest tests that, before it, make it fail (or pass, if it needs them).
         resources: what they changed that it found otherwise, the likeliest first.
-        runs: how many runs of pytest it took.
+        runs: how many runs of pytest it took...
+        bound: ...and how many one culprit among so many `candidates` takes at most.
     """
 
     schema: int = SCHEMA
@@ -72,6 +73,7 @@ class Bisection(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()
     resources: tuple[Resource, ...] = ()
     runs: int = 0
+    bound: int = 0
     candidates: int = 0
     message: str = ""
 
@@ -206,14 +208,18 @@ class Bisector:
             if first.tests[self._victim].bad is not alone.bad:
                 break
             first = await self._first(seed, workers)
-        return await self._explain(first, alone)
+        return await self._explain(first, alone, elsewhere=bool(workers) or record is not None)
 
-    async def _explain(self, first: Record, alone: Trial) -> Bisection:
+    async def _explain(self, first: Record, alone: Trial, *, elsewhere: bool) -> Bisection:
+        """Say why the victim's outcome alone is another one; `elsewhere`: the first run was not of this one process."""
         found, before = first.tests[self._victim], first.before(self._victim)
+        self._order = {test: number for number, test in enumerate(before)}
+        self._bound = runs_at_most(len(before)) + elsewhere
         if found.bad is alone.bad or not before:
             kind: Kind = "fails alone" if alone.bad else "not reproduced"
             return self._result(kind, before, message=alone.message or found.message)
-        self._order = {test: number for number, test in enumerate(before)}
+        if elsewhere and not await self._does(before, guilty=found.bad):
+            return self._result("not reproduced", before, message=found.message)
         others = await self._search(before, guilty=found.bad)
         if others is None:
             return self._result("unsteady", before, message=found.message)
@@ -240,6 +246,7 @@ class Bisector:
             others=others,
             resources=tuple(resources),
             runs=self.runs,
+            bound=self._bound,
             candidates=len(before),
             message=message,
         )
@@ -263,9 +270,19 @@ class Bisector:
         return self._known[chosen]
 
     async def trial(self, before: Sequence[str]) -> Trial:
-        """Run these tests and then the victim, in one process."""
+        """Run these tests and then the victim, in one process.
+
+        Raises:
+            TargetError: the process ended before it came to the victim.
+        """
         order = Order(tests=(*before, self._victim), watch=self._victim, state=self._state())
         record = await self._played(order, len(before), workers=0)
+        if self._victim not in record.tests:
+            died = [test.test for test in record.tests.values() if test.outcome == "crashed"]
+            raise TargetError(
+                f"expected {self._victim} to run after {len(before)} others, got the end of pytest"
+                f" (exit code {record.exit}) in {died[-1] if died else 'no test'}"
+            )
         return self._noted(record, before, order)
 
     async def _first(self, seed: int | None, workers: int) -> Record:
@@ -283,11 +300,11 @@ class Bisector:
         return await self._suite.run(order, workers=workers, guard="")
 
     def _noted(self, record: Record, before: Sequence[str], order: Order) -> Trial:
-        found = record.tests.get(self._victim)
+        found = record.tests[self._victim]
         trial = Trial(
             before=tuple(before),
-            bad=found is not None and found.bad,
-            message=found.message if found else "",
+            bad=found.bad,
+            message=found.message,
             state=_read_state(Path(order.state)),
             leaks={name: test.leaks for name, test in record.tests.items() if test.leaks},
         )

@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -33,7 +32,6 @@ class Site(NamedTuple):
         return f"{shortened(self.file)}:{self.line} in {self.function}"
 
 
-@dataclass(slots=True)
 class Notes:
     """What was created since they were begun; `owner` is the number of whoever's turn it is.
 
@@ -41,19 +39,18 @@ class Notes:
     started answers for its handlers, whichever test is running.
     """
 
-    owner: int = BEFORE_ALL
-    threads: "WeakKeyDictionary[threading.Thread, Site]" = field(default_factory=WeakKeyDictionary)
-    sockets: "WeakKeyDictionary[Any, Site]" = field(default_factory=WeakKeyDictionary)
-    opened: dict[str, Site] = field(default_factory=dict)
-    made: dict[str, Site] = field(default_factory=dict)
-    variables: dict[str, tuple[str | None, Site]] = field(default_factory=dict)
-    children: deque[tuple[tuple[str, ...], Site]] = field(
-        default_factory=lambda: deque(maxlen=MOST_CHILDREN)
-    )
-    settings: dict[str, Site] = field(default_factory=dict)
-    segments: dict[str, Site] = field(default_factory=dict)
-    imported: set[str] = field(default_factory=set)
-    living: set[int] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.owner = BEFORE_ALL
+        self.living: set[int] = set()
+        self.threads: WeakKeyDictionary[threading.Thread, Site] = WeakKeyDictionary()
+        self.sockets: WeakKeyDictionary[Any, Site] = WeakKeyDictionary()
+        self.opened: dict[str, Site] = {}
+        self.made: dict[str, Site] = {}
+        self.segments: dict[str, Site] = {}
+        self.variables: dict[str, tuple[str | None, Site]] = {}
+        self.settings: dict[str, Site] = {}
+        self.children: deque[tuple[tuple[str, ...], Site]] = deque(maxlen=MOST_CHILDREN)
+        self.imported: set[str] = set()
 
     def forget(self) -> None:
         """Drop what only matters within one turn, but for the turns of living fixtures."""
@@ -74,12 +71,13 @@ class Notes:
         ident = threading.get_ident()
         if ident == _MAIN_IDENT:
             return self.owner
-        thread: threading.Thread | None = threading._active.get(ident)  # type: ignore[attr-defined]  # noqa: SLF001
+        thread = _threads.get(ident)
         site = None if thread is None else self.threads.get(thread)
         return BEFORE_ALL if site is None else site.owner
 
 
 _MAIN_IDENT: Final = threading.main_thread().ident
+_threads: Final[dict[int, threading.Thread]] = vars(threading)["_active"]
 _keepers: list[Notes] = []
 _hooked = False
 
@@ -163,18 +161,22 @@ def _map(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
 
 
 def _variable(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
-    value = os.fsdecode(args[1]) if len(args) > 1 else None
-    notes.variables[os.fsdecode(args[0])] = (value, site)
+    name, *value = map(os.fsdecode, args)
+    notes.variables[name] = (value[0] if value else None, site)
 
 
 def _child(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
-    argv = args[1] if len(args) > 1 else ()
-    words = [argv] if isinstance(argv, str | bytes | os.PathLike) else list(argv)
+    argv: Any = args[1]
+    words: list[Any] = [argv] if isinstance(argv, str | bytes | os.PathLike) else list(argv)
     notes.children.append((tuple(os.fsdecode(word) for word in words), site))
 
 
 def _import(notes: Notes, args: tuple[Any, ...], _site: Site) -> None:
     notes.imported.add(args[0].partition(".")[0])
+
+
+def _fork(notes: Notes, _args: tuple[Any, ...], site: Site) -> None:
+    notes.children.append(((), site))
 
 
 def _setting(name: str) -> Callable[[Notes, tuple[Any, ...], Site], None]:
@@ -199,8 +201,8 @@ _EVENTS: Final[dict[str, Callable[[Notes, tuple[Any, ...], Site], None]]] = {
     "os.unsetenv": _variable,
     "subprocess.Popen": _child,
     "os.posix_spawn": _child,
-    "os.fork": lambda notes, _args, site: _child(notes, (), site),
-    "os.forkpty": lambda notes, _args, site: _child(notes, (), site),
+    "os.fork": _fork,
+    "os.forkpty": _fork,
     "os.chdir": _setting("cwd"),
     "resource.setrlimit": _setting("rlimit"),
     "resource.prlimit": _setting("rlimit"),
@@ -227,7 +229,7 @@ class _Kind:
 
 
 _STDLIB: Final = os.path.dirname(os.__file__) + os.sep
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_OURS: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _kinds: dict[str, int] = {}
 
 
@@ -261,7 +263,9 @@ _RUN_TESTS: Final = frozenset({"pytest_pyfunc_call", "pytest_fixture_setup", "py
 
 def _site(notes: Notes) -> Site:
     """Return the innermost frame of the user's own code, else the innermost of all."""
-    frame = sys._getframe(2)  # noqa: SLF001 (the walk must not cost more than what it explains)
+    frame = sys._getframe(2)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if frame.f_code is _announced.__code__ and frame.f_back is not None:
+        frame = frame.f_back
     own = innermost = outermost = frame
     found = foreign = False
     for _ in range(MOST_FRAMES):

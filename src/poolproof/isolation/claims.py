@@ -69,9 +69,13 @@ def note(directory: Path, claim: Claim) -> None:
 
 
 def of(directory: str) -> Iterator[Claim]:
-    """Yield what is claimed in the directories below a lease's; a line that a kill has torn is passed over."""
-    for path in sorted(Path(directory).glob(f"*/{FILE}")):
-        yield from noted(path.parent)
+    """Yield what is claimed in the directories below a lease's; a line that a kill has torn is passed over.
+
+    Its owner, if it lives, may remove any of it meanwhile: what is gone claims nothing.
+    """
+    with suppress(OSError):
+        for name in sorted(os.listdir(directory)):
+            yield from noted(Path(directory, name))
 
 
 def noted(directory: Path) -> Iterator[Claim]:

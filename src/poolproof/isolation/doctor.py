@@ -11,8 +11,9 @@ import msgspec
 
 from poolproof.isolation import verify
 from poolproof.isolation.runs.records import Case
+from poolproof.isolation.runs.steps import Run
 from poolproof.isolation.symptoms import SYMPTOMS, FailureClass, classify
-from poolproof.isolation.verify import Finding, Run, Verification
+from poolproof.isolation.verify import Finding, Verification
 
 SCHEMA: Final = 1
 COMPROMISED: Final = 3

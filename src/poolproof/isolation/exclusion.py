@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pytest
 
-from poolproof.errors import PoolproofError
+if TYPE_CHECKING:
+    from poolproof.isolation.locks import Wait
 
 Mode = Literal["read", "write"]
 
@@ -26,7 +27,7 @@ WAITS: Final = "poolproof_waits"
 ALONE: Final = "alone"
 
 _claims = pytest.StashKey["tuple[Claim, ...]"]()
-_failure = pytest.StashKey[PoolproofError]()
+_failure = pytest.StashKey[Exception]()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -151,19 +152,28 @@ class Exclusion:
         return wanted
 
     def _take(self, item: pytest.Item, wanted: tuple[Claim, ...], held: ExitStack) -> None:
-        from poolproof.isolation import locks  # noqa: PLC0415 - late: few suites have any, and it is for Linux
+        from poolproof.errors import PoolproofError  # noqa: PLC0415 - late: few suites have a lock
 
         waits: list[tuple[str, str, float, str]] = []
         try:
             for claim in wanted:
-                path = self._path(claim.lock, item.config.rootpath)
-                self._taken.add(path)
-                ticket = locks.acquire(path, claim.mode, item.nodeid, self._timeout)
-                held.callback(ticket.release)
-                waits.append((claim.lock, claim.mode, ticket.waited.seconds, ticket.waited.behind))
+                wait = self._take_one(item, claim, held)
+                waits.append((claim.lock, claim.mode, wait.seconds, wait.behind))
         except PoolproofError as error:
             item.stash[_failure] = error
         _tell(item, waits)
+
+    def _take_one(self, item: pytest.Item, claim: Claim, held: ExitStack) -> "Wait":
+        from poolproof.isolation.linux import require_linux  # noqa: PLC0415 - late, as above
+
+        require_linux("serial, resource and poolproof_parallel")
+        from poolproof.isolation import locks  # noqa: PLC0415 - cannot be imported elsewhere
+
+        path = self._path(claim.lock, item.config.rootpath)
+        self._taken.add(path)
+        ticket = locks.acquire(path, claim.mode, item.nodeid, self._timeout)
+        held.callback(ticket.release)
+        return ticket.waited
 
     def _path(self, lock: str, project: Path) -> Path:
         # Alone means alone in this run: another invocation need not know of it.

@@ -30,6 +30,8 @@ _costs = pytest.StashKey["Costs"]()
 class Costs:
     """What a test's sandbox costs, in milliseconds, and the layer that it runs on."""
 
+    __slots__ = ("cleanup_ms", "layer", "setup_ms")
+
     def __init__(self, layer: str) -> None:
         self.layer = layer
         self.setup_ms = 0.0
@@ -57,11 +59,14 @@ class Costs:
 @pytest.fixture(scope="session")
 def isolation_lease() -> "Generator[Lease]":
     """This process's lease, taken when the first test needs a sandbox: what it names is cleared if the process dies."""
-    from poolproof.isolation import places  # noqa: PLC0415 - late, see above
+    from poolproof.isolation.linux import require_linux  # noqa: PLC0415 - late, see above
+
+    require_linux("a sandbox")
+    from poolproof.isolation.places import process_lease  # noqa: PLC0415 - cannot be imported elsewhere
 
     import_module("poolproof.isolation.sandbox")  # here, so that it is no test's cost
-    yield places.process_lease()
-    places.release_process_lease()
+    with process_lease() as lease:
+        yield lease
 
 
 @pytest.fixture
@@ -78,6 +83,7 @@ def isolation(request: pytest.FixtureRequest, isolation_lease: "Lease") -> "Gene
     let_go()
     with costs.cleanup():
         cleaned = sandbox.cleanup()
+    del node.stash[_costs]  # pytest keeps the node as long as the run lasts
     _tell(node, cleaned, costs, sandbox.early)
     if not cleaned.complete:
         raise CleanupError(cleaned)
@@ -176,11 +182,11 @@ def async_isolation_context(
         ...
     ```
     """
-    from poolproof.isolation import sandbox  # noqa: PLC0415 - late, see above
+    from poolproof.isolation.sandbox import async_isolation_context as begin  # noqa: PLC0415 - late, see above
 
     assert isolation_lease.run
     node_id = request.node.nodeid
-    return lambda name: sandbox.async_isolation_context(f"{node_id}[{name}]")
+    return lambda name: begin(f"{node_id}[{name}]")
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ class Guard:
         with self._cost:
             charges = self.suspects()
         if charges:
-            charges = self._patiently(item, charges)
+            charges = self.ledger.hand_over(self._patiently(item, charges))
         self.convict(item.nodeid, charges)
         self._leaks.extend(self._stale(item.nodeid))
         self.ledger.end()
@@ -222,6 +222,12 @@ def _let_go(item: pytest.Item, *, failed: bool) -> None:
     if failed:
         for name in ("last_type", "last_value", "last_traceback", "last_exc"):
             sys.__dict__.pop(name, None)
+
+
+def value_of(fixturedef: Any) -> object:
+    """Return what a fixture that is set up has returned or yielded."""
+    result = fixturedef.cached_result
+    return None if result is None else result[0]
 
 
 def _name(fixturedef: pytest.FixtureDef[Any], config: pytest.Config) -> str:

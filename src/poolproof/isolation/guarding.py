@@ -9,7 +9,7 @@ from poolproof.isolation import blame
 from poolproof.isolation.adoption import Adoption
 from poolproof.isolation.async_guard import AsyncGuard
 from poolproof.isolation.attribution import Ledger
-from poolproof.isolation.guard import Guard
+from poolproof.isolation.guard import Guard, value_of
 from poolproof.isolation.policy import MODES, Policy, PolicyError, parse_actions, read_pins
 from poolproof.isolation.resources import interpreter, process
 from poolproof.isolation.resources.asynchronous import Asynchronous
@@ -40,7 +40,7 @@ def start(config: pytest.Config) -> None:
     cost = Cost()
     blame.keep(notes)
     config.add_cleanup(lambda: blame.drop(notes))
-    guard = Guard(Ledger(resources, notes), policy, cost)
+    guard = Guard(Ledger(resources, notes, value_of), policy, cost)
     config.pluginmanager.register(guard, "poolproof-guard")
     for resource in resources:
         if isinstance(resource, Asynchronous):
@@ -83,13 +83,13 @@ def _configured(config: pytest.Config) -> tuple[Policy, list[Resource], blame.No
 
 
 def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
-    factory = getattr(config, "_tmp_path_factory", None)
-
     def basetemp() -> str | None:
+        factory = getattr(config, "_tmp_path_factory", None)  # asked late: it is set after us
         made = getattr(factory, "_basetemp", None)
         return None if made is None else str(made)
 
-    return [
+    on_loops = Asynchronous()
+    found: list[Resource] = [
         process.settings(),
         process.Limits(notes),
         process.SignalHandlers(),
@@ -99,8 +99,8 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
         interpreter.ContextVariables(),
         interpreter.Modules(),
         Descriptors(),
-        Threads(),
-        Asynchronous(),
+        Threads(on_loops.loops),
+        on_loops,
         Children(),
         Files(notes, str(config.rootpath), basetemp),
         SharedMemory(notes),
@@ -108,3 +108,4 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
         Functions(),
         ClassAttributes(),
     ]
+    return found

@@ -1,13 +1,13 @@
 """A sandbox's own places outside the process: directories, sockets, ports. Leased before made, gone in the end."""
 
-import atexit
+import contextlib
 import errno
 import itertools
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,25 +22,28 @@ LEAST_PORT: Final = 10_000
 _LAST_RESORT: Final = 32_768
 
 _lease: leases.Lease | None = None
+_holders = 0
 
 
-def process_lease() -> leases.Lease:
-    """Return this process's lease for sandboxes; taken at the first call, after clearing what the dead left."""
-    global _lease  # noqa: PLW0603 - one process, one lease
-    if _lease is None or _lease.pid != os.getpid():
+@contextlib.contextmanager
+def process_lease() -> Generator[leases.Lease]:
+    """Hold this process's lease for sandboxes: taken by its first holder, after clearing what the dead left.
+
+    The last holder to leave gives it back, and with it whatever is left in its directory.
+    """
+    global _lease, _holders  # noqa: PLW0603 - one process, one lease
+    if _lease is None or _lease.pid != os.getpid():  # a forked child's copy is not its own
         leases.reap(wait=0)
-        _lease = leases.take(process_name(os.environ))
-        atexit.register(release_process_lease)
-    return _lease
-
-
-def release_process_lease() -> None:
-    """Give the lease back, if there is one, and with it whatever is left in its directory; harmless twice."""
-    global _lease  # noqa: PLW0603 - as above
-    if _lease is not None and _lease.pid == os.getpid():  # a forked child's copy is not its own
-        leases.release(_lease)
-        _lease = None
-        atexit.unregister(release_process_lease)
+        _lease, _holders = leases.take(process_name(os.environ)), 0
+    mine, _holders = _lease, _holders + 1
+    try:
+        yield mine
+    finally:
+        if mine.pid == os.getpid():
+            _holders -= 1
+            if not _holders:
+                leases.release(mine)
+                _lease = None
 
 
 class NoPortError(PoolproofError):
@@ -187,13 +190,16 @@ def _clear(root: Path) -> Iterator[tuple[str, bool]]:
 
 def _remove_tree(root: Path) -> None:
     """Remove a directory, also where a test has taken away its own right to do so."""
-
-    def allow(_function: object, path: str, _error: object) -> None:
-        for locked in (os.path.dirname(path), path):
-            with suppress(OSError):
-                os.chmod(locked, 0o700)
-        with suppress(OSError):
-            os.unlink(path)
-
-    shutil.rmtree(root, onerror=allow)
     shutil.rmtree(root, ignore_errors=True)
+    if root.exists():
+        for path in _folders(str(root)):
+            os.chmod(path, 0o700)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _folders(root: str) -> Iterator[str]:
+    """Yield a directory and all below it, each before it is opened, and no link."""
+    yield root
+    for place, folders, _files in os.walk(root):
+        paths = (os.path.join(place, folder) for folder in folders)
+        yield from (path for path in paths if not os.path.islink(path))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from poolproof.isolation.resources.base import shown
+
 Mode = Literal["report", "fail", "off"]
 Action = Literal["fail", "restore", "warn", "ignore"]
 MODES: Final[tuple[str, ...]] = get_args(Mode)
@@ -54,7 +56,7 @@ class Policy:
 
     def action(self, resource: str) -> Action:
         """Return what is done about a leak of this kind."""
-        chosen = self.actions.get(resource) or _DEFAULTS.get(resource, "fail")
+        chosen: Action = self.actions.get(resource) or _DEFAULTS.get(resource, "fail")
         return "warn" if chosen == "fail" and self.mode == "report" else chosen
 
     def pins_of(self, test: str) -> list[Pin]:
@@ -98,9 +100,14 @@ def read_pins(path: Path) -> tuple[Pin, ...]:
     return tuple(_pin(path, entry) for entry in table.get("pin", ()))
 
 
-def _pin(path: Path, entry: Any) -> Pin:
-    if not isinstance(entry, dict) or set(entry) != _PIN_KEYS:
-        got = ", ".join(sorted(entry)) if isinstance(entry, dict) else repr(entry)
+def _table(found: Any) -> dict[str, Any]:
+    return found if hasattr(found, "keys") else {}
+
+
+def _pin(path: Path, found: Any) -> Pin:
+    entry = _table(found)
+    if entry.keys() != _PIN_KEYS:
+        got = ", ".join(sorted(entry)) or shown(found)
         raise PolicyError(
             f"{path}: expected a pin to have {', '.join(sorted(_PIN_KEYS))} and nothing else, got {got}"
         )

@@ -37,9 +37,12 @@ class Started:
 
     def left(self) -> list[procfs.Identity]:
         """Return those that still run; where no process was born at all, that costs the reading of one small file."""
-        if last_pid() == self._last_pid:
+        latest = last_pid()
+        if latest == self._last_pid:
             return []
-        found = below() | set(carriers([self._token]))
+        # Numbers are given out in order; when they have begun anew, anybody may be young.
+        young = range(self._last_pid + 1, latest + 1) if latest > self._last_pid else None
+        found = below() | set(carriers([self._token], young))
         return [who for who in found - self._before - infrastructure() if procfs.alive(who)]
 
 
@@ -49,16 +52,18 @@ def below() -> set[procfs.Identity]:
     return {who for pid in pids if (who := procfs.identity(pid)) is not None}
 
 
-def carriers(tokens: list[str]) -> Iterator[procfs.Identity]:
-    """Yield the processes that were executed with one of these entries in their environment, but for this one."""
+def carriers(tokens: list[str], among: range | None = None) -> Iterator[procfs.Identity]:
+    """Yield the processes that were executed with one of these entries in their environment, but for this one.
+
+    Args:
+        tokens: entries, KEY=value.
+        among: the pids to look at; None means all.
+    """
     entries = {token.encode() for token in tokens}
-    for name in os.listdir("/proc"):
-        if (
-            name.isdigit()
-            and int(name) != os.getpid()
-            and entries.intersection(procfs.environ(int(name)))
-        ):
-            who = procfs.identity(int(name))
+    pids = {int(name) for name in os.listdir("/proc") if name.isdigit()} - {os.getpid()}
+    for pid in pids if among is None else pids.intersection(among):
+        if entries.intersection(procfs.environ(pid)):
+            who = procfs.identity(pid)
             if who is not None:
                 yield who
 
@@ -74,18 +79,24 @@ def title(who: procfs.Identity) -> str:
     return f"{who.pid} ({' '.join(procfs.cmdline(who.pid))[:100] or '?'})"
 
 
-def last_pid() -> str:
+def last_pid() -> int:
     """Return the number of the latest process or thread that was born on this machine (/proc/loadavg, last field)."""
-    return procfs.read("/proc/loadavg").split()[-1].decode()
+    return int(procfs.read("/proc/loadavg").split()[-1])
 
 
 def infrastructure() -> set[procfs.Identity]:
-    """Return the processes that multiprocessing keeps for itself, which serve every test of the process."""
-    return {who for pid in _servants() if (who := procfs.identity(pid)) is not None} | SPARED
+    """Return the processes that serve every test: multiprocessing's own, and those of `serves_all`."""
+    return {who for pid in _servants() if (who := procfs.identity(pid)) is not None} | _serving
 
 
-# Processes of ours that serve every test; whoever starts one adds it.
-SPARED: Final[set[procfs.Identity]] = set()
+_serving: Final[set[procfs.Identity]] = set()
+
+
+def serves_all(pid: int) -> None:
+    """Count a process, which this one has just started, as a servant of every test: no sandbox ends it."""
+    _serving.intersection_update({who for who in _serving if procfs.alive(who)})
+    if (who := procfs.identity(pid)) is not None:
+        _serving.add(who)
 
 
 def _servants() -> Iterator[int]:

@@ -43,6 +43,7 @@ class Sandbox:
         self._mark = f"{namespace.process}/{namespace.folder}"
         self.early = _end_earlier(namespace)
         self._places = Places(lease, namespace)
+        self.early += self._places.earlier
         self._environment = Environment()
         self._environment.set(SANDBOX_VARIABLE, self._mark)
         self._started = processes.Started(f"{SANDBOX_VARIABLE}={self._mark}")
@@ -56,8 +57,6 @@ class Sandbox:
         self._closed = Cleaned()
         self._tried: list[closing.Open] = []
         _open.append(self)
-
-    # --- names
 
     def name(self, label: str) -> str:
         """Return a name for something outside this process, the same for the same label; at most 63 bytes.
@@ -99,8 +98,6 @@ class Sandbox:
         foreign = [one for one in everything if not its.search(str(tenant_of(one)))]
         assert not foreign, f"expected only what is tenant {tenant}'s, got {foreign!r}"
 
-    # --- places
-
     def dir(self, label: str = "files") -> Path:
         """Return a private directory of that name, made at the first call, removed in the end."""
         return self._places.directory(label)
@@ -131,8 +128,6 @@ class Sandbox:
     def redirect(self, *words: str) -> None:
         """Send HOME, TMPDIR and XDG (or those of them that are named) to private directories."""
         self._environment.redirect(words, self.dir)
-
-    # --- what is handed over
 
     def track_task(self, task: "asyncio.Future[Made]", name: str = "") -> "asyncio.Future[Made]":
         """Hand over a task: in the end it is cancelled and awaited; one that is stubborn is reported. Return it."""
@@ -245,8 +240,6 @@ class Sandbox:
         self._opened.append(closing.Block(manager, name or type(manager).__qualname__, proof))
         return entered
 
-    # --- the end
-
     async def aclose(self) -> Cleaned:
         """End what has to be ended in its loop, in reverse order; harmless twice."""
         cleaned = await closing.end_all(self._opened)
@@ -350,18 +343,18 @@ async def async_isolation_context(name: str) -> AsyncGenerator[Sandbox]:
     Raises:
         CleanupError: something could not be released. What the block has raised stands over it.
     """
-    lease = process_lease()
-    sandbox = Sandbox(Namespace(lease.run, f"{name}[{next(_contexts)}]"), lease)
-    try:
-        yield sandbox
-    except BaseException as error:
+    with process_lease() as lease:
+        sandbox = Sandbox(Namespace(lease.run, f"{name}[{next(_contexts)}]"), lease)
+        try:
+            yield sandbox
+        except BaseException as error:
+            cleaned = await _end(sandbox)
+            for line in cleaned.lines():
+                error.add_note(f"poolproof: {line}")
+            raise
         cleaned = await _end(sandbox)
-        for line in cleaned.lines():
-            error.add_note(f"poolproof: {line}")
-        raise
-    cleaned = await _end(sandbox)
-    if not cleaned.complete:
-        raise CleanupError(cleaned)
+        if not cleaned.complete:
+            raise CleanupError(cleaned)
 
 
 async def _end(sandbox: Sandbox) -> Cleaned:

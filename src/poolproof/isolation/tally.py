@@ -53,7 +53,8 @@ class Tally:
         self._mode = mode
         self._cost = cost
         self._tests = 0
-        self._leaks: list[dict[str, str]] = []
+        self._kept: list[dict[str, str]] = []
+        self._actions: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the leaks out of a report."""
@@ -62,7 +63,11 @@ class Tally:
         for name, value in report.user_properties:
             if name == PROPERTY:
                 self._tests += 1
-                self._leaks.extend(value)  # type: ignore[arg-type]
+                self._take(value)
+
+    def _take(self, leaks: Any) -> None:
+        self._actions.update(leak["action"] for leak in leaks)
+        self._kept.extend(leaks[: max(MOST_LINES - len(self._kept), 0)])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -75,32 +80,31 @@ class Tally:
         if not self._tests:
             return
         write = terminalreporter.write_line
-        if self._leaks:
+        if self._kept:
             terminalreporter.section("poolproof: left behind", sep="-")
-            for line in lines(self._leaks):
+            for line in lines(self._kept, self._actions.total()):
                 write(line)
-        if self._leaks or terminalreporter.verbosity >= 0:
+        if self._kept or terminalreporter.verbosity >= 0:
             write(self._last_line())
 
     def _last_line(self) -> str:
-        leaks = [leak for leak in self._leaks if leak["action"] != "pinned"]
-        count = f"{len(leaks)} leaks" if len(leaks) != 1 else "1 leak"
+        leaks = self._actions.total() - self._actions["pinned"]
         how = ""
         if leaks and self._mode == "report":
             how = "; --poolproof=fail, or `poolproof = fail` in the ini file, lets them fail"
         return (
-            f"poolproof: {count} in {self._tests} tests"
+            f"poolproof: {leaks} leak{'s' * (leaks != 1)} in {self._tests} tests"
             f" ({self._cost.median_ms():.2f} ms CPU a clean test){how}"
         )
 
 
-def lines(leaks: list[dict[str, str]]) -> list[str]:
-    """Return one line for each leak, up to a bound."""
+def lines(leaks: list[dict[str, str]], total: int) -> list[str]:
+    """Return one line for each of the first leaks, and how many more there are."""
     shown = [
         f"{leak['owner']}: {leak['resource']}: {leak['what']}"
         + (f" [{leak['where']}]" if leak["where"] else "")
         + (" (pinned)" if leak["action"] == "pinned" else "")
-        for leak in leaks[:MOST_LINES]
+        for leak in leaks
     ]
-    more = len(leaks) - MOST_LINES
+    more = total - len(leaks)
     return [*shown, f"... and {more} more"] if more > 0 else shown

@@ -1,16 +1,16 @@
 """Judges whether tests may be trusted: the same suite alone, together, in parallel and shuffled must say the same.
 
-Pure functions: which runs to make, and, from what they recorded, what holds and what does not.
+Pure functions of what the runs recorded.
 """
 
-import random
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
 
-from poolproof.isolation.runs.ordering import Order
-from poolproof.isolation.runs.records import ABSENT, Case, Record
+from poolproof.isolation.runs.records import ABSENT, Case
+from poolproof.isolation.runs.steps import MODES, Mode, Run
 from poolproof.stats import deviation, fastest, wilson
 
 SCHEMA: Final = 1
@@ -18,62 +18,30 @@ MOST_OUTLIERS: Final = 10
 MEASURABLE_SECONDS: Final = 0.5
 """Less test time than this says nothing about parallel running: the clock and the scheduler are louder."""
 OUTLIER_SECONDS: Final = 0.02
+FEWEST_TIMED: Final = 2
+"""Of so many runs, the fastest is compared."""
 
-Mode = Literal["alone", "batch", "serial", "parallel", "shuffled"]
 Verdict = Literal["valid", "invalid", "unknown", "not applicable"]
-
-MODES: Final[Mapping[Mode, str]] = {
-    "alone": "each test in a process of its own",
-    "batch": "each class, or module, in a process of its own",
-    "serial": "all in one process, in their order",
-    "parallel": "all under xdist",
-    "shuffled": "all in one process, in a random order",
-}
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """What may not be exceeded: shares of 1, and seconds by marker."""
+    """What may not be exceeded.
+
+    Attributes:
+        flakes: the share of tests with more than one outcome.
+        variance: by which share test time in parallel may differ from that in one process.
+        limits: seconds for a whole test, by its marker.
+        phases: seconds for each phase of any test; waiting for another is a matter of minutes when it goes wrong.
+    """
 
     flakes: float = 0.01
     variance: float = 0.10
     limits: Mapping[str, float] = msgspec.field(
         default_factory=lambda: {"unit": 1.0, "integration": 5.0}
     )
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One run that is to be made."""
-
-    mode: Mode
-    seed: int | None = None
-    workers: int = 0
-
-    @property
-    def order(self) -> Order:
-        """The order in which its tests are played."""
-        apart = {"alone": "test", "batch": "batch"}.get(self.mode, "")
-        return Order(seed=self.seed, apart=apart)
-
-
-def step_of(order: Order, workers: int) -> Step:
-    """Return the step of a run that was played in this order."""
-    modes: dict[str, Mode] = {"test": "alone", "batch": "batch"}
-    mode = modes.get(order.apart) or ("parallel" if workers else "serial")
-    return Step(
-        mode="shuffled" if order.seed is not None else mode, seed=order.seed, workers=workers
+    phases: Mapping[str, float] = msgspec.field(
+        default_factory=lambda: {"setup": 15.0, "call": 30.0, "teardown": 15.0}
     )
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One run that was made."""
-
-    step: Step
-    record: Record
-
-    @property
-    def mode(self) -> Mode:
-        """How its tests were run."""
-        return self.step.mode
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,36 +86,6 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Row, ...]
     waited_seconds: float = 0.0
     interrupted: bool = False
-
-
-def steps(repeat: int, workers: int, seed: int) -> tuple[Step, ...]:
-    """Return the runs that verify a suite: alone once, and all other modes `repeat` times.
-
-    Args:
-        repeat: 3 as a gate, 10 to look for flakes.
-        workers: 0 for one process, which leaves out the parallel runs.
-        seed: what the seeds of the shuffled runs are drawn from.
-    """
-    draw = random.Random(seed)  # noqa: S311 - an order, no secret
-    found = [Step(mode="serial"), Step(mode="alone")]
-    for number in range(repeat):
-        found += [Step(mode="serial")] * (number > 0)
-        found += [Step(mode="parallel", workers=workers)] * (workers > 0)
-        found.append(Step(mode="shuffled", seed=draw.randrange(1 << 32)))
-    return tuple(found)
-
-
-def ladder(workers: int, seed: int) -> tuple[Step, ...]:
-    """Return the rungs of the validation ladder: alone, by class, together, again, in parallel, in another order."""
-    rungs = [Step(mode="alone"), Step(mode="batch"), Step(mode="serial"), Step(mode="serial")]
-    rungs += [Step(mode="parallel", workers=workers)] * (workers > 0)
-    return (*rungs, Step(mode="shuffled", seed=seed))
-
-
-def estimate(left: Sequence[Step], runs: Sequence[Run]) -> float:
-    """Return how many seconds the runs that are left will take: as those of their mode did, else as the longest did."""
-    took = {run.mode: run.record.seconds for run in runs}
-    return sum(took.get(step.mode, max(took.values(), default=0.0)) for step in left)
 
 
 def judge(runs: Sequence[Run], bounds: Bounds, *, interrupted: bool = False) -> Verification:
@@ -308,7 +246,7 @@ def _leaks(story: _Story) -> Iterator[Finding]:
             for leak in test.leaks or ()
         }
         for resource, what, where in sorted(left):
-            advice = f"made at {where}" if where else ""
+            advice = where if " at " in where or not where else f"made at {where}"
             yield Finding(kind="leak", test=name, evidence=f"{resource}: {what}", advice=advice)
 
 
@@ -319,14 +257,22 @@ def _warnings(story: _Story) -> Iterator[Finding]:
 
 
 def _slow(story: _Story, bounds: Bounds) -> Iterator[Finding]:
-    """Yield the tests of which even the fastest run took longer than its marker allows."""
+    """Yield the tests of which even the fastest run took longer than it may."""
     for name in story.tried:
         runs = [t for r, t in story.asked(name) if r.mode in ("serial", "alone")]
-        took = fastest(sum(test.seconds.values()) - test.waited for test in runs)
-        for marker, limit in bounds.limits.items():
-            if runs and marker in runs[0].markers and took > limit:
-                evidence = f"{took:.2f} s at best, and a {marker} test has {limit:g} s"
-                yield Finding(kind="slow", test=name, evidence=evidence)
+        for evidence in _too_long(runs, bounds) if runs else ():
+            yield Finding(kind="slow", test=name, evidence=evidence)
+
+
+def _too_long(runs: Sequence[Case], bounds: Bounds) -> Iterator[str]:
+    took = fastest(sum(test.seconds.values()) - test.waited for test in runs)
+    for marker, limit in bounds.limits.items():
+        if marker in runs[0].markers and took > limit:
+            yield f"{took:.2f} s at best, and a {marker} test has {limit:g} s"
+    for phase, limit in bounds.phases.items():
+        took = fastest(test.seconds.get(phase, 0.0) for test in runs)
+        if took > limit:
+            yield f"{phase} takes {took:.1f} s at best, and has {limit:g} s"
 
 
 def _times(story: _Story) -> Iterator[tuple[str, float, float]]:
@@ -338,6 +284,8 @@ def _times(story: _Story) -> Iterator[tuple[str, float, float]]:
 
 
 def _outliers(story: _Story, bounds: Bounds) -> Iterator[Finding]:
+    if _comparable(story, bounds, math.inf)[1]:
+        return
     times = [(abs(p - s), name, s, p) for name, s, p in _times(story)]
     for difference, name, serial, parallel in sorted(times, reverse=True)[:MOST_OUTLIERS]:
         if difference >= OUTLIER_SECONDS and deviation(parallel, serial) >= bounds.variance:
@@ -381,21 +329,41 @@ def _below(value: float, bound: float) -> Verdict:
 def _variance(story: _Story, bounds: Bounds, _found: Sequence[Finding]) -> Gate:
     times = list(_times(story))
     serial, parallel = sum(time[1] for time in times), sum(time[2] for time in times)
-    verdict: Verdict = "not applicable"
-    if not any(run.mode == "parallel" for run in story.runs):
-        measured, value = "no run was parallel", None
-    elif serial < MEASURABLE_SECONDS:
-        measured = f"{serial:.2f} s of test time are too little to tell"
-        value = None
-    else:
-        value = deviation(parallel, serial)
-        verdict = _below(value, bounds.variance)
-        ratio = f"ratio {serial / parallel:.2f}" if parallel else "no time in parallel"
-        measured = (
-            f"{serial:.2f} s in one process, {parallel:.2f} s in parallel: {value:.1%}, {ratio}"
-        )
-    bound = f"< {bounds.variance:.0%}"
-    return Gate(name="time variance", verdict=verdict, measured=measured, bound=bound, value=value)
+    value = deviation(parallel, serial)
+    verdict, why = _comparable(story, bounds, serial)
+    ratio = f"{value:.1%}, ratio {serial / parallel:.2f}" if parallel else "no time at all"
+    told = f"{serial:.2f} s in one process, {parallel:.2f} s in parallel: {ratio}"
+    return Gate(
+        name="time variance",
+        verdict=verdict or _below(value, bounds.variance),
+        measured=why or told,
+        bound=f"< {bounds.variance:.0%}",
+        value=None if why else value,
+    )
+
+
+def _comparable(story: _Story, bounds: Bounds, serial: float) -> tuple[Verdict | None, str]:
+    """Say why times cannot be compared, if they cannot."""
+    runs = {mode: sum(run.mode == mode for run in story.runs) for mode in ("serial", "parallel")}
+    if not runs["parallel"]:
+        return "not applicable", "no run was parallel"
+    if min(runs.values()) < FEWEST_TIMED:
+        return "not applicable", f"{min(runs.values())} run of a mode cannot be told from noise"
+    if serial < MEASURABLE_SECONDS:
+        return "not applicable", f"{serial:.2f} s of test time are too little to tell"
+    if (noise := _noise(story)) >= bounds.variance:
+        return "unknown", f"runs in one process differ by {noise:.1%} already: is the machine busy?"
+    return None, ""
+
+
+def _noise(story: _Story) -> float:
+    """Return by how much the two fastest runs in one process differ."""
+    totals = sorted(
+        sum(test.call_seconds for test in run.record.tests.values())
+        for run in story.runs
+        if run.mode == "serial"
+    )
+    return deviation(totals[1], totals[0])
 
 
 def _cleanups(story: _Story, _bounds: Bounds, _found: Sequence[Finding]) -> Gate:

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from poolproof.isolation.verify import MODES, Finding, Gate, Row, Verification
+from poolproof.isolation.runs.steps import MODES
+from poolproof.isolation.verify import Finding, Gate, Row, Verification
 from poolproof.report.terminal import STYLES, plain_console
 
 MOST_OF_A_KIND: Final = 10

@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from poolproof.errors import UsageError
+from poolproof.isolation.processes import serves_all
 from poolproof.supervision import guardian
 from poolproof.supervision.guardian import VARIABLE, sweep
 
@@ -112,6 +113,7 @@ class Forge:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
+            serves_all(self._guardian.pid)
 
     def release(self) -> None:
         """Note the end of one contained process; with the last one the guardian ends.

@@ -82,6 +82,7 @@ class Stage:
 
     def close(self) -> None:
         self.end()
+        self.owner.callers.dismiss()
         self.owner.lines.close()
         os.close(self.owner.commands)
         journal.open_at(os.devnull)

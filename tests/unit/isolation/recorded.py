@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from poolproof.isolation.runs.records import Case, Leak, Record, Warned
-from poolproof.isolation.verify import Mode, Run, Step
+from poolproof.isolation.runs.steps import Mode, Run, Step
 
 
 def run(mode: Mode = "serial", /, *cases: Case, **given: Any) -> Run:

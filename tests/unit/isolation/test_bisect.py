@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolproof.errors import UsageError
+from poolproof.errors import TargetError, UsageError
 from poolproof.isolation import bisect
 from poolproof.isolation.bisect import Bisection, Bisector, Trial, resources, search, telling
 from poolproof.isolation.runs.ordering import Order
@@ -216,6 +216,19 @@ def test_a_recorded_run_saves_the_first_one(tmp_path: Path) -> None:
     found = bisected(tmp_path, lambda before: "t1" in before, record=record)
 
     assert (found.others, found.candidates, found.runs) == (("t1",), 1, 2)
+    assert found.runs <= found.bound
+
+
+def test_what_only_happens_beside_other_workers_is_not_searched_for(tmp_path: Path) -> None:
+    tests = [
+        *(ran(name, at=at) for at, name in enumerate(NAMES[:40])),
+        ran("victim", "failed", at=99.0),
+    ]
+    record = Record(tests={test.test: test for test in tests})
+
+    found = bisected(tmp_path, lambda _: False, record=record)
+
+    assert (found.kind, found.runs) == ("not reproduced", 2)
 
 
 def test_a_victim_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -224,6 +237,24 @@ def test_a_victim_that_is_not_there_is_refused(tmp_path: Path) -> None:
         match=r"^expected a test that ran among the 42 .*, got victm; did you mean victim\?",
     ):
         bisected(tmp_path, lambda _: False, victim="victm")
+
+
+class Dying(Suite):
+    """A suite whose process ends in its seventh test, if it comes to it without another one beside."""
+
+    async def run(self, order: Order, **options: object) -> Record:
+        record = await super().run(order, **options)
+        if order.tests and "t7" in order.tests:
+            return Record(tests={"t7": ran("t7", "crashed")}, exit=3)
+        return record
+
+
+def test_a_process_that_ends_before_the_victim_is_no_answer(tmp_path: Path) -> None:
+    suite = Dying(lambda before: "t30" in before, (*NAMES[:40], "victim"))
+    bisector = Bisector(suite, "victim", tmp_path, lambda _: None)
+
+    with pytest.raises(TargetError, match=r"^expected victim to run after \d+ others, .* in t7$"):
+        asyncio.run(bisector.find())
 
 
 def test_a_record_knows_who_ran_before_on_the_same_worker() -> None:

@@ -7,8 +7,8 @@ import pytest
 from poolproof.isolation import doctor
 from poolproof.isolation.doctor import Checkup, examine
 from poolproof.isolation.runs.records import Leak, Warned
+from poolproof.isolation.runs.steps import Mode, Run
 from poolproof.isolation.symptoms import CLASSES, SYMPTOMS, classify
-from poolproof.isolation.verify import Mode, Run
 from tests.unit.isolation.recorded import case, run
 
 pytestmark = pytest.mark.unit

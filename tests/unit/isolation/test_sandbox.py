@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,9 +31,9 @@ pytestmark = pytest.mark.unit
 def lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lease]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(places, "_lease", None)
-    taken = places.process_lease()
-    yield taken
-    places.release_process_lease()
+    monkeypatch.setattr(places, "_holders", 0)
+    with places.process_lease() as taken:
+        yield taken
 
 
 @pytest.fixture
@@ -110,6 +111,25 @@ class TestPlaces:
 
         assert box.cleanup().complete
         assert not path.exists()
+
+    def test_a_link_to_elsewhere_goes_and_what_it_leads_to_stays_as_it_is(
+        self, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir(mode=0o500)
+        path = box.dir("data")
+        (path / "link").symlink_to(elsewhere)
+        rmtree, calls = shutil.rmtree, iter([False])
+
+        def fail_at_first(root: Path, **options: Any) -> None:
+            if next(calls, True):
+                rmtree(root, **options)
+
+        monkeypatch.setattr("shutil.rmtree", fail_at_first)
+
+        assert box.cleanup().complete
+        assert not path.exists()
+        assert elsewhere.stat().st_mode & 0o777 == 0o500
 
     @pytest.mark.parametrize("label", ["", ".", "..", "a/b", "claims", "a\0b"])
     def test_a_label_that_is_no_file_name_is_refused(self, box: Sandbox, label: str) -> None:
@@ -196,8 +216,11 @@ class TestPlaces:
             second = Sandbox(Namespace(lease.run, "t", 2), lease)
 
             assert child.wait(10) == -signal.SIGTERM
-        assert len(second._places.earlier) == 2
-        assert second.early == [f"process {child.pid} of an earlier attempt"]
+        assert second.early == [
+            f"process {child.pid} of an earlier attempt",
+            f"path {tmp_path / 'elsewhere'}",
+            f"directory {first.dir('data').parent}",
+        ]
         assert not (tmp_path / "elsewhere").exists()
         second.cleanup()
         first.cleanup()
@@ -509,9 +532,8 @@ class TestLease:
         read, write = os.pipe()
         pid = os.fork()
         if not pid:
-            other = places.process_lease()
-            os.write(write, other.run.encode())
-            places.release_process_lease()
+            with places.process_lease() as other:
+                os.write(write, other.run.encode())
             os._exit(0)
         os.waitpid(pid, 0)
         run = os.read(read, 1000).decode()
@@ -522,8 +544,9 @@ class TestLease:
         assert run != lease.run
         assert lease.file.exists()
 
-    def test_releasing_twice_is_harmless(self, lease: Lease) -> None:
-        places.release_process_lease()
-        places.release_process_lease()
+    def test_it_is_given_back_by_its_last_holder(self, lease: Lease) -> None:
+        """A suite that is run inside a test of another one shares the process's lease."""
+        with places.process_lease() as inner:
+            assert inner == lease
 
-        assert not lease.file.exists()
+        assert lease.file.exists()

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolproof.isolation import verify
 from poolproof.isolation.runs.ordering import Order
 from poolproof.isolation.runs.records import Leak, Warned
-from poolproof.isolation.verify import Bounds, Run, Verification, estimate, judge, ladder, steps
+from poolproof.isolation.runs.steps import Mode, Run, estimate, ladder, rounds, step_of
+from poolproof.isolation.verify import Bounds, Verification, judge
 from tests.unit.isolation.recorded import case, run
 
 pytestmark = pytest.mark.unit
 
-MODES: Final[tuple[verify.Mode, ...]] = ("alone", "serial", "parallel", "shuffled")
+MODES: Final[tuple[Mode, ...]] = ("alone", "serial", "parallel", "shuffled")
 
 
 def judged(*runs: Run) -> Verification:
@@ -30,8 +30,8 @@ def kinds(found: Verification) -> dict[str, str]:
 
 
 def in_all(**outcomes: str) -> list[Run]:
-    """Return runs in all modes, all alike, long enough for their times to be compared."""
-    return [run(mode, case("long", seconds=1.0), **outcomes) for mode in MODES]
+    """Return runs in all modes, twice, all alike, long enough for their times to be compared."""
+    return [run(mode, case("long", seconds=1.0), **outcomes) for mode in MODES * 2]
 
 
 def test_runs_that_agree_are_valid_in_every_way() -> None:
@@ -50,7 +50,7 @@ def test_runs_that_agree_are_valid_in_every_way() -> None:
     st.lists(st.sampled_from(MODES), min_size=2, max_size=8),
 )
 def test_no_test_is_accused_that_is_the_same_in_every_run(
-    outcomes: dict[str, str], modes: list[verify.Mode]
+    outcomes: dict[str, str], modes: list[Mode]
 ) -> None:
     found = judged(*(run(mode, **outcomes) for mode in modes))
 
@@ -60,7 +60,7 @@ def test_no_test_is_accused_that_is_the_same_in_every_run(
 
 @given(st.lists(st.sampled_from(MODES), min_size=2, max_size=8), st.data())
 def test_whoever_changes_its_mind_in_any_one_run_is_found(
-    modes: list[verify.Mode], data: st.DataObject
+    modes: list[Mode], data: st.DataObject
 ) -> None:
     odd = data.draw(st.integers(0, len(modes) - 1))
     outcomes = ["failed" if number == odd else "passed" for number in range(len(modes))]
@@ -163,8 +163,8 @@ def test_where_no_guard_looked_clean_ups_are_unknown_and_so_is_the_whole() -> No
 
 def times(serial: float, parallel: float, waited: float = 0.0) -> Verification:
     return judged(
-        run("serial", case("a", seconds=serial)),
-        run("parallel", case("a", seconds=parallel, waited=waited)),
+        *[run("serial", case("a", seconds=serial))] * 2,
+        *[run("parallel", case("a", seconds=parallel, waited=waited))] * 2,
     )
 
 
@@ -185,11 +185,28 @@ def test_time_is_compared_without_what_a_test_waited_for_locks(
 
 def test_the_fastest_of_several_runs_counts() -> None:
     found = judged(
-        *(run("serial", case("a", seconds=s)) for s in (1.0, 1.9)),
+        *(run("serial", case("a", seconds=s)) for s in (1.0, 1.9, 1.01)),
         *(run("parallel", case("a", seconds=s)) for s in (2.5, 1.05)),
     )
 
     assert verdict(found, "time variance") == "valid"
+
+
+def test_one_run_of_a_mode_cannot_be_told_from_noise() -> None:
+    found = judged(
+        *[run("serial", case("a", seconds=1.0))] * 2, run("parallel", case("a", seconds=2.0))
+    )
+
+    assert verdict(found, "time variance") == "not applicable"
+
+
+def test_where_runs_in_one_process_differ_as_much_time_is_unknown() -> None:
+    found = judged(
+        *(run("serial", case("a", seconds=s)) for s in (1.0, 1.2)),
+        *[run("parallel", case("a", seconds=2.0))] * 2,
+    )
+
+    assert (verdict(found, "time variance"), found.verdict) == ("unknown", "unknown")
 
 
 def test_too_little_time_is_not_compared() -> None:
@@ -202,8 +219,8 @@ def test_without_parallel_runs_there_is_no_time_to_compare() -> None:
 
 def test_a_test_of_another_time_is_named() -> None:
     found = judged(
-        run("serial", case("a", seconds=1.0), case("b", seconds=1.0)),
-        run("parallel", case("a", seconds=1.5), case("b", seconds=1.0)),
+        *[run("serial", case("a", seconds=1.0), case("b", seconds=1.0))] * 2,
+        *[run("parallel", case("a", seconds=1.5), case("b", seconds=1.0))] * 2,
     )
 
     assert kinds(found) == {"a": "other time"}
@@ -216,6 +233,16 @@ def test_a_test_of_another_time_is_named() -> None:
 def test_a_marker_is_a_limit_of_time_over_all_phases(marker: str, took: float, slow: bool) -> None:  # noqa: FBT001
     phases = {"setup": took / 2, "call": took / 2}
     runs = [run(m, case("a", seconds=phases, markers=(marker,))) for m in MODES[:2]]
+
+    assert kinds(judged(*runs)) == ({"a": "slow"} if slow else {})
+
+
+@pytest.mark.parametrize(
+    ("phase", "took", "slow"),
+    [("call", 31.0, True), ("call", 29.0, False), ("setup", 16.0, True), ("teardown", 16.0, True)],
+)
+def test_each_phase_has_a_limit_of_its_own(phase: str, took: float, slow: bool) -> None:  # noqa: FBT001
+    runs = [run(m, case("a", seconds={phase: took})) for m in MODES[:2]]
 
     assert kinds(judged(*runs)) == ({"a": "slow"} if slow else {})
 
@@ -233,7 +260,7 @@ def test_an_unknown_suite_is_unknown() -> None:
 
 @pytest.mark.parametrize("repeat", [1, 3, 10])
 def test_each_mode_is_run_as_often_as_asked_for_and_alone_once(repeat: int) -> None:
-    planned = [step.mode for step in steps(repeat, workers=2, seed=1)]
+    planned = [step.mode for step in rounds(repeat, workers=2, seed=1)]
 
     assert {mode: planned.count(mode) for mode in MODES} == {
         "alone": 1,
@@ -244,14 +271,14 @@ def test_each_mode_is_run_as_often_as_asked_for_and_alone_once(repeat: int) -> N
 
 
 def test_the_same_seed_gives_the_same_orders_and_no_two_alike() -> None:
-    seeds = [step.seed for step in steps(5, workers=0, seed=7) if step.mode == "shuffled"]
+    seeds = [step.seed for step in rounds(5, workers=0, seed=7) if step.mode == "shuffled"]
 
-    assert seeds == [step.seed for step in steps(5, workers=2, seed=7) if step.seed is not None]
+    assert seeds == [step.seed for step in rounds(5, workers=2, seed=7) if step.seed is not None]
     assert len(set(seeds)) == 5
 
 
 def test_one_process_has_no_parallel_run() -> None:
-    assert "parallel" not in {step.mode for step in (*steps(3, 0, 1), *ladder(0, 1))}
+    assert "parallel" not in {step.mode for step in (*rounds(3, 0, 1), *ladder(0, 1))}
 
 
 def test_the_ladder_goes_from_one_test_to_the_whole() -> None:
@@ -266,17 +293,17 @@ def test_the_ladder_goes_from_one_test_to_the_whole() -> None:
 
 
 def test_a_step_is_known_again_by_its_order() -> None:
-    planned = [*steps(2, 2, 1), *ladder(2, 1)]
+    planned = [*rounds(2, 2, 1), *ladder(2, 1)]
 
-    assert [verify.step_of(step.order, step.workers) for step in planned] == planned
+    assert [step_of(step.order, step.workers) for step in planned] == planned
 
 
 def test_an_order_of_no_seed_is_no_shuffle() -> None:
-    assert verify.step_of(Order(), 0).mode == "serial"
+    assert step_of(Order(), 0).mode == "serial"
 
 
 def test_what_is_left_is_estimated_from_what_was() -> None:
-    planned = steps(1, 2, 1)
+    planned = rounds(1, 2, 1)
 
     assert estimate(planned, []) == 0.0
     assert estimate(planned, [run("serial", a="passed")]) == pytest.approx(4.0)

@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from poolproof.isolation.blame import MOST_FRAMES, Notes, is_own, shortened
 from poolproof.isolation.resources.base import Change, Finding, State, others_run, shown
-from poolproof.isolation.resources.threads import doing
+from poolproof.isolation.resources.threads import doing, frame_of
 
 # The task in which anyio runs a test and its fixtures.
 _RUNNERS: Final = frozenset({"TestRunner._run_tests_and_fixtures"})
@@ -18,8 +18,8 @@ _WAITING: Final = "_worker"
 class Asynchronous:
     """Tasks of every loop; async generators and executors of the loops that tests run on."""
 
-    slugs: Final = ("task", "async-generator", "executor-job", "task-exception")
-    steady: Final = False
+    slugs = ("task", "async-generator", "executor-job", "task-exception")
+    steady = False
 
     @property
     def fades(self) -> bool:
@@ -58,6 +58,10 @@ class Asynchronous:
         if kind == "async-generator":
             return _generator(change.key)
         return _job(change.key) if kind == "executor-job" else None
+
+    def objects(self, change: Change) -> list[object]:
+        """Return the task."""
+        return [change.key]
 
     def undo(self, change: Change) -> None:
         """Cancel a task, take an exception; the loop's end closes the rest."""
@@ -143,7 +147,7 @@ def _generator(key: Any) -> Finding | None:
 def busy(executor: Any) -> Iterator[threading.Thread]:
     """Yield the threads of a pool that are not waiting for work."""
     for thread in list(getattr(executor, "_threads", ()) or ()):
-        frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 (the documented way)
+        frame = frame_of(thread)
         if frame is not None and frame.f_code.co_name != _WAITING:
             yield thread
 

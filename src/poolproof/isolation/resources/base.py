@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from poolproof.isolation.blame import Notes
 
@@ -73,6 +73,15 @@ class Resource(Protocol):
 
     def undo(self, change: Change) -> None:
         """Put it back, or end it; what cannot be undone is left."""
+        ...
+
+
+@runtime_checkable
+class Held(Protocol):
+    """A resource whose things are objects, which somebody may hold."""
+
+    def objects(self, change: Change) -> list[object]:
+        """Return the objects that stand for a thing: whoever holds one of them answers for it."""
         ...
 
 

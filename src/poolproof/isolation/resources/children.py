@@ -1,7 +1,6 @@
 """Processes: those that a test has started, and the orphans that it let fall."""
 
 import gc
-import multiprocessing.process
 import os
 import subprocess
 import sys
@@ -20,9 +19,9 @@ MOST_ROUNDS: Final = 10
 class Children:
     """The direct children of this process. Where it is a subreaper, orphans from below become such."""
 
-    slugs: Final = ("child", "orphan")
-    steady: Final = False
-    fades: Final = True
+    slugs = ("child", "orphan")
+    steady = False
+    fades = True
 
     def look(self) -> State:
         """Return the pids, dead ones that nobody has waited for too; without any child, by one call."""
@@ -52,6 +51,12 @@ class Children:
             where=f"started at {site}" if site else "",
         )
 
+    def objects(self, change: Change) -> list[object]:
+        """Return the object that waits for it."""
+        assert isinstance(change.key, int)
+        owner: object = _owner(change.key)
+        return [] if owner is None else [owner]
+
     def undo(self, change: Change) -> None:
         """End it and all that is below it, then wait for it as its owner would."""
         pid = change.key
@@ -75,7 +80,7 @@ def collect(pid: int) -> None:
     """Wait for an ended child through the object that owns it, else in its stead."""
     owner = _owner(pid)
     with suppress(Exception):
-        if isinstance(owner, subprocess.Popen):
+        if type(owner) is subprocess.Popen:
             owner.wait(timeout=1)
             return
         if owner is not None:
@@ -93,12 +98,10 @@ def _children() -> Iterator[int]:
 
 
 def _owner(pid: int) -> Any:
-    for process in multiprocessing.process._children:  # type: ignore[attr-defined]  # noqa: SLF001
-        if process.pid == pid:
-            return process
-    return next(
-        (o for o in gc.get_objects() if isinstance(o, subprocess.Popen) and o.pid == pid), None
-    )
+    """Return the object that will wait for a child: multiprocessing's, else one of `subprocess`."""
+    started: set[Any] = getattr(sys.modules.get("multiprocessing.process"), "_children", set())
+    opened: list[Any] = [o for o in gc.get_objects() if type(o) is subprocess.Popen]
+    return next((process for process in [*started, *opened] if process.pid == pid), None)
 
 
 def _collected(pid: int) -> bool:

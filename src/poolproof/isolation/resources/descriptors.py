@@ -18,8 +18,8 @@ _FOLDER: Final = "/proc/self/fd"
 class Descriptors:
     """Descriptors by number and what they refer to: a number that is used again is a new one."""
 
-    slugs: Final = ("descriptor", "port", "event-loop")
-    steady: Final = True
+    slugs = ("descriptor", "port", "event-loop")
+    steady = True
 
     @property
     def fades(self) -> bool:
@@ -56,6 +56,11 @@ class Descriptors:
         if port:
             return Finding(resource="port", what=f"{port} is listened on", where=where)
         return Finding(resource="descriptor", what=f"{number} -> {shortened(link)}", where=where)
+
+    def objects(self, change: Change) -> list[object]:
+        """Return the sockets and files that own it."""
+        assert isinstance(change.key, int)
+        return [*owners(change.key), *filter(None, [_loop_of(change.key)])]
 
     def undo(self, change: Change) -> None:
         """Close the object that owns it; a bare number may have an owner that nobody sees, so it stays."""

@@ -1,11 +1,12 @@
 """Files that a test made outside of its own directory, and shared memory."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from poolproof.isolation.blame import Notes
 from poolproof.isolation.resources.base import Change, Finding, State, others_run
@@ -20,9 +21,9 @@ class Files:
     itself, and what begins with a dot, is none of it.
     """
 
-    slugs: Final = ("temporary-file", "file")
-    steady: Final = False
-    fades: Final = False
+    slugs = ("temporary-file", "file")
+    steady = False
+    fades = False
 
     def __init__(self, notes: Notes, root: str, pytest_keeps: Callable[[], str | None]) -> None:
         """Begin to watch.
@@ -51,6 +52,8 @@ class Files:
 
     def _slug(self, path: str) -> str:
         name = path.rpartition(os.sep)[2]
+        if (shared := _of_multiprocessing()) and path.startswith(shared):
+            return ""
         if name.startswith("__pycache__") or name.endswith(".pyc") or f"{os.sep}." in path:
             return ""
         below = [
@@ -81,6 +84,13 @@ class Files:
                 path.unlink()
 
 
+def _of_multiprocessing() -> str:
+    """Return the directory that multiprocessing makes at its first use, for the whole life of the process."""
+    module = sys.modules.get("multiprocessing.process")
+    process: Any = module and module.current_process()
+    return process._config.get("tempdir") or "" if process else ""  # noqa: SLF001
+
+
 def _remove_tree(path: Path) -> None:
     import shutil  # noqa: PLC0415 (only for those who leave directories)
 
@@ -90,8 +100,8 @@ def _remove_tree(path: Path) -> None:
 class SharedMemory:
     """Segments in /dev/shm that this process has mapped: the folder itself is everybody's."""
 
-    slugs: Final = ("shared-memory",)
-    steady: Final = False
+    slugs = ("shared-memory",)
+    steady = False
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes

@@ -11,7 +11,7 @@ from poolproof.isolation.resources.base import ABSENT, Change, Finding, State
 # Where tests most often put a double and forget it.
 EVERYBODYS: Final = (
     "asyncio", "builtins", "datetime", "os", "os.path", "random", "shutil", "socket", "subprocess",
-    "sys", "tempfile", "threading", "time", "urllib.request", "uuid",
+    "tempfile", "threading", "time", "urllib.request", "uuid",
 )  # fmt: skip
 MOST_NAMES: Final = 5
 
@@ -19,27 +19,39 @@ _CODE: Final = (types.FunctionType, types.BuiltinFunctionType, type, types.Metho
 # pytest and the interactive prompt set these.
 _MOVING: Final = {
     "builtins": frozenset({"_", "copyright", "credits", "exit", "quit", "license", "help"}),
-    "sys": frozenset(
-        {"stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "last_type"}
-    ),
 }
 
 
 class _Copy:
     """The names of a module as they were; equal to itself alone, so that comparing two is one step."""
 
-    __slots__ = ("names",)
+    __slots__ = ("names", "values")
 
-    def __init__(self, names: dict[str, Any]) -> None:
-        self.names = names
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self.names: dict[str, Any] = dict(names)
+        self.values = list(self.names.values())
+
+    def fits(self, names: Mapping[str, Any]) -> bool:
+        """Tell whether nothing has changed: by the values in their order, three times faster than by the names."""
+        try:
+            return bool(self.values == [*names.values()])
+        except Exception:  # noqa: BLE001 (values of strangers compare as they like)
+            return False
+
+    def shed(self) -> None:
+        """Keep only what may be bound again: data of former times would be kept alive for nothing."""
+        self.values.clear()
+        self.names = {
+            n: v for n, v in self.names.items() if isinstance(v, _CODE) or n == "__spec__"
+        }
 
 
 class Functions:
     """The names in modules. A name that is bound to other data is a module's own affair; other code is not."""
 
-    slugs: Final = ("function",)
-    steady: Final = True
-    fades: Final = False
+    slugs = ("function",)
+    steady = True
+    fades = False
 
     def __init__(self) -> None:
         self._copies: dict[str, _Copy] = {}
@@ -50,17 +62,20 @@ class Functions:
 
     def look(self) -> State:
         """Return a copy of each watched module's names, the last one again where nothing has changed."""
-        found: dict[Hashable, object] = {}
+        changed = False
         if self._number != len(sys.modules):
-            self._number = len(sys.modules)
+            self._number, changed = len(sys.modules), True
             self._modules = list(self._chosen())
         for name, module in self._modules:
-            names = module.__dict__
             copy = self._copies.get(name)
-            if copy is None or not _same(copy.names, names):
-                copy = self._copies[name] = _Copy(dict(names))
-            found[name] = copy
-        return found
+            if copy is None or not copy.fits(module.__dict__):
+                if copy is not None:
+                    copy.shed()
+                self._copies[name] = _Copy(module.__dict__)
+                changed = True
+        if changed:
+            self._state = {name: self._copies[name] for name, _ in self._modules}
+        return self._state
 
     def _chosen(self) -> Iterator[tuple[str, types.ModuleType]]:
         watched = self._watched
@@ -93,13 +108,6 @@ def _is_suites(module: object) -> bool:
     return isinstance(module, types.ModuleType) and isinstance(file, str) and is_own(file)
 
 
-def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    try:
-        return bool(old == new)
-    except Exception:  # noqa: BLE001 (values of strangers compare as they like)
-        return False
-
-
 def _replaced(module: str, old: object, new: object) -> Iterable[tuple[str, Any]]:
     """Yield the names, with the old value, under which there is other code now, or none."""
     if not isinstance(old, _Copy) or not isinstance(new, _Copy) or _anew(old, new):
@@ -119,9 +127,9 @@ def _anew(old: _Copy, new: _Copy) -> bool:
 class ClassAttributes:
     """Attributes of the suite's own classes; not looked at unless the policy asks for it."""
 
-    slugs: Final = ("class-attribute",)
-    steady: Final = True
-    fades: Final = False
+    slugs = ("class-attribute",)
+    steady = True
+    fades = False
 
     def __init__(self) -> None:
         self._copies: dict[type, _Copy] = {}
@@ -131,8 +139,8 @@ class ClassAttributes:
         found: dict[Hashable, object] = {}
         for cls in _classes():
             copy = self._copies.get(cls)
-            if copy is None or not _same(copy.names, cls.__dict__):
-                copy = self._copies[cls] = _Copy(dict(cls.__dict__))
+            if copy is None or not copy.fits(cls.__dict__):
+                copy = self._copies[cls] = _Copy(cls.__dict__)
             found[cls] = copy
         self._copies = {cls: copy for cls, copy in self._copies.items() if cls in found}
         return found

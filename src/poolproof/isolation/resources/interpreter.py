@@ -29,7 +29,7 @@ def settings() -> Settings:
             Setting("limit", "recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
             Setting("limit", "switch interval", sys.getswitchinterval, sys.setswitchinterval),
             Setting("gc", "gc.isenabled", gc.isenabled, _switch_gc),
-            Setting("gc", "gc.threshold", gc.get_threshold, lambda old: gc.set_threshold(*old)),
+            Setting("gc", "gc.threshold", gc.get_threshold, _set_threshold),
             Setting("gc", "gc.debug", gc.get_debug, gc.set_debug),
             Setting("gc", "gc.callbacks", _callbacks, _set_callbacks),
             Setting("decimal", "decimal context", _decimal, _set_decimal),
@@ -60,12 +60,16 @@ def _sequence(name: str) -> Setting:
     return Setting(slug, f"sys.{name}", lambda: tuple(getattr(sys, name)), write)
 
 
+def _attribute(module: Any, name: str) -> Callable[[Same], object]:
+    return lambda old: setattr(module, name, old.value)
+
+
 def _hook(module: Any, name: str) -> Setting:
     return Setting(
         "hook",
         f"{module.__name__}.{name}",
         lambda: Same(getattr(module, name)),
-        lambda old: setattr(module, name, old.value),
+        _attribute(module, name),
     )
 
 
@@ -74,12 +78,16 @@ def _stream(name: str) -> Setting:
         "stream",
         f"sys.{name}",
         lambda: Same(getattr(sys, name)),
-        lambda old: setattr(sys, name, old.value),
+        _attribute(sys, name),
     )
 
 
 def _of_same(write: Callable[[Any], object]) -> Callable[[Same], object]:
     return lambda old: write(old.value)
+
+
+def _set_threshold(old: Any) -> None:
+    gc.set_threshold(*old)
 
 
 def _switch_gc(enabled: bool) -> None:  # noqa: FBT001 (it is what gc.isenabled returned)
@@ -118,9 +126,9 @@ def _set_policy(old: Same) -> None:
 class ExitCallbacks:
     """How many functions wait for the end of the interpreter. Which, it does not tell; so they stay."""
 
-    slugs: Final = ("atexit",)
-    steady: Final = False
-    fades: Final = False
+    slugs = ("atexit",)
+    steady = False
+    fades = False
 
     def __init__(self, pytest_has_some: Callable[[], bool]) -> None:
         """Begin to count.
@@ -132,11 +140,11 @@ class ExitCallbacks:
         self._pytest_has_some = pytest_has_some
         self._had = pytest_has_some()
         self._own = 0
-        self._last = atexit._ncallbacks()  # noqa: SLF001 (there is no other way to see them)
+        self._last = _count()
 
     def look(self) -> State:
         """Count, without those of pytest."""
-        count = atexit._ncallbacks()  # noqa: SLF001
+        count = _count()
         if not self._had and self._pytest_has_some():
             self._had = True
             self._own += count - self._last
@@ -156,12 +164,16 @@ class ExitCallbacks:
         """Leave them: the interpreter does not say which they are."""
 
 
+# There is no other way to see them.
+_count: Final[Callable[[], int]] = vars(atexit)["_ncallbacks"]
+
+
 class ContextVariables:
     """The values of context variables outside of any task."""
 
-    slugs: Final = ("contextvar",)
-    steady: Final = False
-    fades: Final = False
+    slugs = ("contextvar",)
+    steady = False
+    fades = False
 
     def look(self) -> State:
         """Return each variable's value."""
@@ -180,16 +192,17 @@ class ContextVariables:
 
     def undo(self, change: Change) -> None:
         """Set the old value; a variable that had none cannot be emptied without its token."""
-        if isinstance(change.old, Same) and isinstance(change.key, contextvars.ContextVar):
-            change.key.set(change.old.value)
+        var: Any = change.key
+        if isinstance(change.old, Same):
+            var.set(change.old.value)
 
 
 class Modules:
     """Entries of `sys.modules` that went, were replaced, or were put there without an import."""
 
-    slugs: Final = ("module",)
-    steady: Final = False
-    fades: Final = False
+    slugs = ("module",)
+    steady = False
+    fades = False
 
     def __init__(self) -> None:
         self._values: list[Any] = []

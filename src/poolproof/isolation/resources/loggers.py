@@ -15,9 +15,9 @@ _FRESH: Final[_Configuration] = (logging.NOTSET, False, True, (), ())
 class Loggers:
     """Each logger that is configured at all, and the switch above them."""
 
-    slugs: Final = ("logging",)
-    steady: Final = False
-    fades: Final = False
+    slugs = ("logging",)
+    steady = False
+    fades = False
 
     def __init__(self) -> None:
         self._disable = logging.root.manager.disable
@@ -82,5 +82,5 @@ def _told(thing: object) -> bool:
     ).__module__.startswith(("_pytest", "poolproof"))
 
 
-def _shown(value: object) -> str:
-    return shown(list(value)) if isinstance(value, tuple) else shown(value)
+def _shown(value: Any) -> str:
+    return shown([*value]) if hasattr(value, "__iter__") else shown(value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from poolproof.isolation.blame import Notes
 from poolproof.isolation.resources.base import ABSENT, Change, Finding, State, shown
@@ -21,8 +21,8 @@ class Setting(NamedTuple):
 class Settings:
     """Settings of one sort. What cannot be read on this platform is left out from the beginning."""
 
-    fades: Final = False
-    steady: Final = False
+    fades = False
+    steady = False
 
     def __init__(self, settings: Sequence[Setting]) -> None:
         self._settings = {s.name: s for s in settings if _readable(s)}
@@ -53,14 +53,16 @@ class Settings:
                 write(change.old)
 
 
-def difference(name: str, old: object, new: object) -> str:
+def difference(name: str, old: Any, new: Any) -> str:
     """Return the change of a value as text: of two sequences only what came and went."""
-    if isinstance(old, tuple) and isinstance(new, tuple):
-        came = [shown(x) for x in new if x not in old]
-        went = [shown(x) for x in old if x not in new]
-        parts = [*(f"+{text}" for text in came), *(f"-{text}" for text in went)]
-        return f"{name}: {', '.join(parts) or 'another order'}"
+    if {type(old), type(new)} == {tuple}:
+        return f"{name}: {', '.join(_came_and_went(old, new)) or 'another order'}"
     return f"{name}: {shown(old)} -> {shown(new)}"
+
+
+def _came_and_went(old: tuple[object, ...], new: tuple[object, ...]) -> list[str]:
+    came = [f"+{shown(x)}" for x in new if x not in old]
+    return [*came, *(f"-{shown(x)}" for x in old if x not in new)]
 
 
 def _readable(setting: Setting) -> bool:

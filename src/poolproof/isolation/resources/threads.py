@@ -2,7 +2,10 @@
 
 import sys
 import threading
-from typing import Final
+import types
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from poolproof.isolation.blame import Notes, shortened
 from poolproof.isolation.resources.base import Change, Finding, State
@@ -11,9 +14,17 @@ from poolproof.isolation.resources.base import Change, Finding, State
 class Threads:
     """The threads that Python knows."""
 
-    slugs: Final = ("thread",)
-    steady: Final = False
-    fades: Final = True
+    slugs = ("thread",)
+    steady = False
+    fades = True
+
+    def __init__(self, loops: Iterable[Any] = ()) -> None:
+        """Begin to watch.
+
+        Args:
+            loops: the event loops that are known, whose executors' threads are theirs.
+        """
+        self._loops = loops
 
     def look(self) -> State:
         """Return the threads that are alive."""
@@ -23,9 +34,11 @@ class Threads:
         """Report a thread that was started in this turn, neither by an import nor by an older thread."""
         thread = change.key
         assert isinstance(thread, threading.Thread)
-        foreign = isinstance(thread, threading._DummyThread)  # noqa: SLF001 (it never ends in 3.11)
+        foreign = type(thread).__name__ == "_DummyThread"  # it never ends in 3.11
         site = notes.threads.get(thread)
         if not change.appeared or foreign or not thread.is_alive() or not notes.mine(site):
+            return None
+        if _idles(thread) or any(_serves(thread, loop) for loop in list(self._loops)):
             return None
         kind = "daemon thread" if thread.daemon else "thread"
         where = f"started at {site}" if site else ""
@@ -33,13 +46,47 @@ class Threads:
             resource="thread", what=f"{kind} {thread.name!r}, {doing(thread)}", where=where
         )
 
+    def objects(self, change: Change) -> list[object]:
+        """Return the thread, and the pool whose worker it is."""
+        arguments: tuple[Any, ...] = getattr(change.key, "_args", None) or ()
+        pools: list[Any] = [one() for one in arguments if type(one) is weakref.ref]
+        return [change.key, *filter(None, pools)]
+
     def undo(self, change: Change) -> None:
         """Leave it: a thread cannot be ended from outside."""
 
 
+# Libraries that keep idle threads for the whole process: the module of their work, and the function of a busy one.
+_KEPT_IDLE: Final = {"trio._core._thread_cache": "_handle_job"}
+
+
+def _idles(thread: threading.Thread) -> bool:
+    busy = _KEPT_IDLE.get(getattr(getattr(thread, "_target", None), "__module__", ""))
+    return busy is not None and busy not in [code.co_name for code in _codes(thread)]
+
+
+def _serves(thread: threading.Thread, loop: Any) -> bool:
+    """Tell whether a thread is of an open loop's executor: it goes when that does, and a job is told apart."""
+    executor = getattr(loop, "_default_executor", None)
+    return thread in getattr(executor, "_threads", ()) and not loop.is_closed()
+
+
+def frame_of(thread: threading.Thread) -> types.FrameType | None:
+    """Return the innermost frame of a thread, None if it is ending."""
+    frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return frames.get(thread.ident or 0)
+
+
+def _codes(thread: threading.Thread) -> Iterator[types.CodeType]:
+    frame = frame_of(thread)
+    while frame is not None:
+        yield frame.f_code
+        frame = frame.f_back
+
+
 def doing(thread: threading.Thread) -> str:
     """Return what a thread is at, as text."""
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 (the documented way)
+    frame = frame_of(thread)
     if frame is None:
         return "ending"
     code = frame.f_code

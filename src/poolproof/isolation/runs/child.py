@@ -88,17 +88,16 @@ class Suite:
 
     def _forced(self, place: Path, workers: int, guard: str) -> list[str]:
         """Return the options that make a run comparable with another one; they come last, so they win."""
-        private = Path(self._lease.directory, place.name)
         forced = [
             f"--poolproof-record={place / 'record.jsonl'}",
             f"--poolproof-order={place / 'order.json'}",
             "--maxfail=0",
-            f"--basetemp={private}",
-            *("-o", f"cache_dir={private}-cache"),
+            *("-o", f"cache_dir={self._lease.directory}/cache-{place.name}"),
         ]
         if guard:
             forced.append(f"--poolproof={guard}")
         if has_xdist():
+            forced += ["-p", "xdist"]  # even if the suite has it off: its options are given next
             forced += ["-n", str(workers)] if workers else ["-n0", "--dist=no"]
         return forced
 
@@ -182,8 +181,10 @@ def _recorded(record: Path) -> bytes:
 
 
 def _said(log: Path) -> str:
-    """Return what pytest said last, in one line."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    telling = [line.strip() for line in lines if line.startswith(("ERROR", "E  "))]
-    last = [line.strip() for line in lines if line.strip()]
-    return " / ".join((telling or last)[-TAIL_LINES:]) or "nothing"
+    """Return what pytest said was wrong, else what it said last, in one line."""
+    lines = [
+        line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
+    wrong = [line for line in lines if ": error: " in line or line.startswith(("ERROR", "E  "))]
+    telling = [line for line in wrong if not line.startswith("ERROR: usage")]
+    return " / ".join((telling or list(filter(None, lines)))[-TAIL_LINES:]) or "nothing"

@@ -83,6 +83,9 @@ class _Ordering:
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         if not self._order.apart or session.testsfailed or session.config.option.collectonly:
             return None
+        # Made once, here: else each child would make one of its own, and clear those of the others.
+        if (factory := getattr(session.config, "_tmp_path_factory", None)) is not None:
+            factory.getbasetemp()
         for group in groups(session.items, self._order.apart):
             session.testsfailed += _run_apart(session, group) != 0
         return True

@@ -154,9 +154,11 @@ def _add(test: dict[str, Any], report: pytest.TestReport) -> None:
     """Add one phase to what is known of a test; what is worse stands."""
     test.setdefault("at", report.start)
     test["seconds"][report.when] = report.duration
-    if str(report.outcome) == "rerun":  # pytest-rerunfailures: it begins again
-        test.update(reruns=test["reruns"] + 1, outcome="passed", message=_message(report))
+    if str(report.outcome) == "rerun":  # pytest-rerunfailures: it will begin again
+        test.update(reruns=test["reruns"] + 1, outcome="rerun", message=_message(report))
         return
+    if report.when == "setup" and test["outcome"] == "rerun":
+        test["outcome"] = "passed"
     outcome = _outcome(report)
     if outcome != "passed" and test["outcome"] in ("passed", "skipped", "xfailed"):
         test.update(outcome=outcome, message=_message(report), text=_text(report))

@@ -30,7 +30,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One test in one run.
 
     Attributes:
-        outcome: passed, failed (in the call), error (in set-up or teardown), skipped, xfailed, xpassed, or crashed.
+        outcome: passed, failed (in the call), error (in set-up or teardown), skipped, xfailed, xpassed, crashed; or
+            rerun, of an attempt that another one followed.
         seconds: the duration of each phase.
         leaks: what the guard has found; None if no guard has looked, which proves nothing.
         waited: seconds that it was held up by the locks of other tests.
@@ -156,7 +157,7 @@ def gather(lines: Iterator[dict[str, Any]]) -> Record | None:
             case "start":
                 started[line["test"]] = line["at"]
             case "test":
-                tests[line["test"]] = _worse(msgspec.convert(line, Case), tests.get(line["test"]))
+                tests[line["test"]] = _merged(msgspec.convert(line, Case), tests.get(line["test"]))
             case "warning":
                 warned.append(msgspec.convert(line, Warned))
             case "end":
@@ -176,9 +177,12 @@ def gather(lines: Iterator[dict[str, Any]]) -> Record | None:
     )
 
 
-def _worse(new: Case, old: Case | None) -> Case:
-    """Return what stands of two lines about one test: what is bad, else the later one."""
-    return old if old is not None and old.bad and not new.bad else new
+def _merged(new: Case, old: Case | None) -> Case:
+    """Return what stands of two lines about one test: what is bad, else the later one; reruns add up."""
+    if old is None:
+        return new
+    stands = old if old.bad and not new.bad else new
+    return msgspec.structs.replace(stands, reruns=old.reruns + new.reruns)
 
 
 def _died(started: Mapping[str, float], tests: Mapping[str, Case]) -> Iterator[tuple[str, Case]]:

@@ -89,10 +89,11 @@ def test_no_word_of_the_guard_is_not_the_same_as_no_leak(tmp_path: Path) -> None
     assert reported(tmp_path, report("teardown", user_properties=told)).leaks == ()
 
 
-def test_a_rerun_begins_again_and_is_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn_down", [True, False])
+def test_a_rerun_begins_again_and_is_counted(torn_down: bool, tmp_path: Path) -> None:  # noqa: FBT001
     found = reported(
         tmp_path,
-        *(report("setup"), report("call", "rerun")),
+        *(report("setup"), report("call", "rerun"), *[report("teardown")] * torn_down),
         *(report("setup"), report("call"), report("teardown")),
     )
 
