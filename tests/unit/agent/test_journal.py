@@ -47,7 +47,7 @@ def test_a_line_is_an_event_of_this_process_and_time(written: journal.Journal, p
 @pytest.mark.parametrize(
     "value",
     ["\udc80", "\n", object(), {1, 2}, b"bytes", {"nested": {3: None}}, "snow ☃ 🐍"],
-    ids=repr,
+    ids=["surrogate", "newline", "object", "set", "bytes", "dictionary", "snowman"],
 )
 def test_whatever_is_handed_over_stays_readable(
     written: journal.Journal, path: Path, value: object

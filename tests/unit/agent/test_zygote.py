@@ -25,6 +25,8 @@ BOUND_S = 20
 class Host:
     """A keeper in a process of its own, and the controller's ends of what holds it."""
 
+    asked = 0
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         theirs, self.control = socket.socketpair()
@@ -39,8 +41,12 @@ class Host:
         self.answers = self.control.makefile("rb")
 
     def ask(self, do: str, **request: Any) -> Any:
-        self.control.sendall(json.dumps({"do": do, **request}).encode() + b"\n")
-        return json.loads(self.answers.readline())
+        self.asked += 1
+        request |= {"do": do, "asked": self.asked}
+        self.control.sendall(json.dumps(request).encode() + b"\n")
+        reply = json.loads(self.answers.readline())
+        assert reply.pop("asked") == self.asked
+        return reply
 
     def prepare(self, name: str) -> Any:
         return self.ask("prepare", name=name, cwd=str(self.directory))
