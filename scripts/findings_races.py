@@ -5,6 +5,7 @@ docs/findings_races.md; a package that is not there is said to be missing. Exit 
 """
 
 import asyncio
+import contextlib
 import importlib.metadata
 import sys
 import time
@@ -65,13 +66,14 @@ async def turns(number: int) -> None:
 
 async def serve_pages(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer GET in the protocol of Redis, one command after the other."""
-    while line := await reader.readline():
-        words: list[str] = []
-        for _ in range(int(line[1:])):
-            size = int((await reader.readline())[1:])
-            words.append((await reader.readexactly(size + 2))[:-2].decode())
-        page = f"page of {words[1]}".encode()
-        writer.write(b"$%d\r\n%s\r\n" % (len(page), page))
+    with contextlib.suppress(asyncio.CancelledError):  # the end of the scene
+        while line := await reader.readline():
+            words: list[str] = []
+            for _ in range(int(line[1:])):
+                size = int((await reader.readline())[1:])
+                words.append((await reader.readexactly(size + 2))[:-2].decode())
+            page = f"page of {words[1]}".encode()
+            writer.write(b"$%d\r\n%s\r\n" % (len(page), page))
 
 
 async def redis_scene(told: Told) -> None:
@@ -188,6 +190,64 @@ async def anyio_scene(told: Told) -> None:
         raise BrokenPromiseError(f"{names[0]} waits for ever for a place that is free")
 
 
+async def serve_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer every request with two letters, on a connection that is kept."""
+    with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+        while await reader.readline():
+            while (await reader.readline()).strip():
+                pass
+            await turns(2)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    writer.close()
+
+
+def http_connector() -> Any:
+    """Return aiohttp's pool of one connection; how it connects is ours: its resolver needs threads."""
+    base: Any = import_module("aiohttp.connector").BaseConnector
+
+    class OneConnection(base):  # type: ignore[misc]
+        async def _create_connection(self, *_: object) -> Any:
+            loop = asyncio.get_running_loop()
+            return (await loop.create_connection(self._factory, "localhost", 80))[1]
+
+    return OneConnection(limit=1)
+
+
+async def http_scene(told: Told) -> None:
+    """Three share one connection; the second gives up while the first hands it on."""
+    server = await asyncio.start_server(serve_http, "localhost", 80)
+    async with import_module("aiohttp").ClientSession(connector=http_connector()) as session:
+
+        async def visit(name: str, pause: int) -> None:
+            await turns(pause)
+            told.say(f"{name} asks")
+            async with session.get(f"http://localhost/{name}") as answer:
+                await answer.read()
+            told.say(f"{name} is answered")
+
+        visits = [
+            asyncio.create_task(visit(name, pause), name=name)
+            for name, pause in (("Alice", 0), ("Bob", 2), ("Carol", 4))
+        ]
+
+        async def give_up() -> None:
+            await turns(15)
+            told.say(
+                "Bob gives up: " + ("his task is cancelled" if visits[1].cancel() else "too late")
+            )
+
+        giving_up = asyncio.create_task(give_up(), name="Bob's phone")
+        _, waiting = await asyncio.wait([*visits, giving_up], timeout=60)
+        names = [task.get_name() for task in waiting]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*visits, return_exceptions=True)
+    server.close()
+    if names:
+        told.say(f"{names[0]} still waits, a minute after everybody has left")
+        raise BrokenPromiseError(f"{names[0]} waits for a connection that nobody has")
+
+
 FINDINGS: Final = (
     Finding(
         name="redis",
@@ -202,6 +262,7 @@ FINDINGS: Final = (
         scene=queue_scene(tornado_queue),
     ),
     Finding(name="anyio", package="anyio", report="agronholm/anyio#1145", scene=anyio_scene),
+    Finding(name="aiohttp", package="aiohttp", report="aio-libs/aiohttp#9670", scene=http_scene),
 )
 # The same scene on a queue that keeps its promise: nothing may be found.
 CONTROL: Final = Finding(name="control", package="", report="", scene=queue_scene(asyncio.Queue))

@@ -69,6 +69,17 @@ SURFACE: Final = {
         "now",
         "read",
     },
+    "poolproof.simulation": set(),
+    "poolproof.simulation.playing": {
+        "NotRepeatableError",
+        "Played",
+        "advance",
+        "current",
+        "play",
+        "repeat",
+        "run",
+        "token",
+    },
     "poolproof.plan": {"FaultSpec", "Plan", "Point", "SCHEMA", "Target", "load", "save"},
     "poolproof.pytest_plugin": {
         "LAYERS",

@@ -16,7 +16,7 @@ from poolproof.errors import UsageError
 from poolproof.history import Event
 
 DEFAULT_LIMIT_S: Final = 10.0
-MAX_CONFIGURATIONS: Final = 1_000_000
+MAX_CONFIGURATIONS: Final = 500_000
 _STEPS_BETWEEN_LOOKS_AT_THE_CLOCK: Final = 256
 _HEAD: Final = -1
 

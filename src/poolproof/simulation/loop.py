@@ -26,7 +26,7 @@ from poolproof.simulation.network import Network
 from poolproof.simulation.order import Order, Step
 from poolproof.simulation.pairs import Pairs
 from poolproof.simulation.randomness import Streams
-from poolproof.simulation.refusal import RefusesTheRealWorld, refuse
+from poolproof.simulation.refusal import RefusesTheRealWorld, refuse, watch
 from poolproof.simulation.schedule import Deviation, Schedule, policy_of
 from poolproof.simulation.stall import (
     DeadlockError,
@@ -264,10 +264,13 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
     def create_task(self, coro: Any, *, name: object = None, **options: Any) -> asyncio.Task[Any]:
         """Return a task; without a name it is Task-1, Task-2, ... of this loop."""
         self._check_closed()
-        if self.get_task_factory() is not None:
-            return super().create_task(coro, name=name, **options)
         number = self._new_task_number()
-        return SimulatedTask(coro, number, loop=self, name=name or f"Task-{number}", **options)
+        name = f"Task-{number}" if name is None else name
+        if self.get_task_factory() is None:
+            return SimulatedTask(coro, number, loop=self, name=name, **options)
+        task = super().create_task(coro, name=name, **options)
+        self._strangers.setdefault(task, number)
+        return task
 
     def run_forever(self) -> None:
         """Run until `stop`.
@@ -276,8 +279,9 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
             SimulationStalledError: it would never end.
             RealWorldError: the loop is strict, and somebody has read what no seed decides.
         """
-        watch = trespass.refused() if self._strict else contextlib.nullcontext()
-        with _garbage_collected_by_steps(), watch:
+        watch(SimulationLoop)
+        strictly = trespass.refused() if self._strict else contextlib.nullcontext()
+        with _garbage_collected_by_steps(), strictly:
             super().run_forever()
 
     def close(self) -> None:

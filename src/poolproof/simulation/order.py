@@ -59,19 +59,20 @@ class Order:
 
     def step(self) -> tuple[list[Call], int, Step] | None:
         """Pick a step; return it with its task's number and the callbacks that go before it, or None."""
-        if self._waited >= PATIENCE:
+        impatient = self._waited >= PATIENCE
+        if impatient:
             self._steps.extendleft(reversed(self._put_off))
             self._put_off.clear()
         if not self._steps and not self._put_off:
             return None
-        arrival, number, step = self._take(self._pick())
+        arrival, number, step = self._take(self._pick(impatient=impatient))
         self._waited = self._waited + 1 if self._put_off else 0
         return list(self._callbacks_before(arrival)), number, step
 
-    def _pick(self) -> int:
+    def _pick(self, *, impatient: bool) -> int:
         step, self._count = self._count, self._count + 1
         ready = [number for _, number, _ in (*self._steps, *self._put_off)]
-        pick = self._policy.pick(step, ready) if len(ready) > 1 else 0
+        pick = self._policy.pick(step, ready) if len(ready) > 1 and not impatient else 0
         if pick:
             self.deviations.append((step, pick))
         return pick

@@ -73,9 +73,18 @@ def _number(file: Any) -> int:
 
 def _is_pair(descriptor: int) -> bool:
     """Return whether it is a stream between two sockets without names; one that has a path came from elsewhere."""
+    copy = os.dup(descriptor)
     try:
-        with socket.socket(fileno=os.dup(descriptor)) as end:
-            nameless = not end.getsockname() and not end.getpeername()
-            return end.family == socket.AF_UNIX and nameless
+        end = socket.socket(fileno=copy)
     except OSError:
+        os.close(copy)
         return False
+    with end:
+        return end.family == socket.AF_UNIX and _nameless(end)
+
+
+def _nameless(end: socket.socket) -> bool:
+    try:
+        return not end.getsockname() and not end.getpeername()
+    except OSError:
+        return False  # it is not connected

@@ -1,5 +1,8 @@
 """What no simulation can hold: threads, processes, signals, real sockets and files, refused by name."""
 
+import asyncio
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,6 +38,57 @@ class RealWorldError(UsageError):
             f"decides; {instead}"
         )
         self.name = name
+
+
+# Audit events of the interpreter (PEP 578): what is asked for past the loop.
+_EVENTS: Final = {
+    "_thread.start_new_thread": _THREADS,
+    "_thread.start_joinable_thread": _THREADS,
+    "subprocess.Popen": _PROCESSES,
+    "os.fork": _PROCESSES,
+    "os.forkpty": _PROCESSES,
+    "os.posix_spawn": _PROCESSES,
+    "os.system": _PROCESSES,
+    "signal.pthread_kill": _SIGNALS,
+    "socket.connect": _SOCKETS,
+    "socket.bind": _SOCKETS,
+    "socket.sendto": _SOCKETS,
+    "socket.getaddrinfo": _SOCKETS,
+    "socket.gethostbyname": _SOCKETS,
+}
+_watching: set[type] = set()
+
+
+def watch(loops: type) -> None:
+    """Refuse, from the first call on, what code under a loop of this type asks of the system itself.
+
+    An audit hook cannot be taken out again. While no such loop runs in the thread it costs a look
+    at a dictionary for each event.
+    """
+    if loops in _watching:
+        return
+    _watching.add(loops)
+
+    def hook(event: str, _: tuple[Any, ...]) -> None:
+        if event in _EVENTS and isinstance(_running(), loops):
+            raise refuse(event, _EVENTS[event])
+
+    sys.addaudithook(hook)
+    if sys.version_info < (3, 12):  # before, the interpreter told nothing of threads
+        start = vars(threading)["_start_new_thread"]
+
+        def told(*args: Any) -> Any:
+            hook("_thread.start_new_thread", args)
+            return start(*args)
+
+        setattr(threading, "_start_new_thread", told)  # noqa: B010 - it is not in the stubs
+
+
+def _running() -> object:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def refuse(name: str, what: str) -> RealWorldError:

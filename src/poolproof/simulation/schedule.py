@@ -12,6 +12,9 @@ from typing import Any, Final, Literal, Protocol, get_args
 
 from poolproof.errors import UsageError
 
+# A task that is picked so often in a row, with others ready, spins until one of those has run: it becomes the lowest.
+_SPINS: Final = 64
+
 PolicyName = Literal["fifo", "random", "pct", "delay"]
 Deviation = tuple[int, int]
 POLICIES: Final[tuple[str, ...]] = get_args(PolicyName)
@@ -128,13 +131,16 @@ class Priorities:
         self._rng = rng
         self._changes = {rng.randrange(length) for _ in range(depth - 1)}
         self._priority: dict[int, float] = {}
+        self._last, self._streak = 0, 0
 
     def pick(self, step: int, ready: Sequence[int]) -> int:
         """Return the index of the highest priority, after this step's change if it has one."""
         best = self._highest(ready)
-        if step in self._changes:
+        self._streak = self._streak + 1 if ready[best] == self._last else 0
+        if step in self._changes or self._streak >= _SPINS:
             self._priority[ready[best]] = -1.0 - step
             best = self._highest(ready)
+        self._last = ready[best]
         return best
 
     def _highest(self, ready: Sequence[int]) -> int:

@@ -17,10 +17,14 @@ class Trace:
     Attributes:
         entries: not yet hashed. A task's number (from 1) for a step, minus the virtual nanoseconds
             for a move of time.
+        keeps: whether what was hashed is kept.
+        kept: what was.
     """
 
     def __init__(self) -> None:
         self.entries: list[int] = []
+        self.keeps = False
+        self.kept: list[int] = []
         self._hash = hashlib.blake2b(digest_size=16)
         self._steps = 0
 
@@ -33,6 +37,8 @@ class Trace:
         """Hash what has come since."""
         self._steps += _steps_in(self.entries)
         self._hash.update(array("q", self.entries).tobytes())
+        if self.keeps:
+            self.kept += self.entries
         self.entries.clear()
 
     def digest(self) -> str:

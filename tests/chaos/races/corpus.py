@@ -48,10 +48,15 @@ class Race:
     note: str = ""
     changed_lines: int = 0
 
+    @property
+    def module(self) -> ModuleType:
+        """The pool's text, run."""
+        return _module(self.name, self.source)
+
     def play(self, schedule: Schedule) -> Played[None]:
         """Run the workload once."""
         workload: Workload = getattr(workloads, self.workload)
-        return play(workload(_module(self.name, self.source)), schedule)
+        return play(workload(self.module), schedule)
 
     def is_found(self, played: Played[None]) -> bool:
         """Return whether the run broke the promise that this pool breaks."""
@@ -63,6 +68,11 @@ def _module(name: str, source: str) -> ModuleType:
     module = ModuleType(f"races.{name.replace('-', '_')}")
     exec(compile(source, f"races/{name}.py", "exec"), vars(module))
     return module
+
+
+def module_of(base: str) -> ModuleType:
+    """Return a sound pool's module."""
+    return _module(base, (RACES / f"{base}.py").read_text(encoding="utf-8"))
 
 
 def _read(file: Path) -> Race:

@@ -156,7 +156,9 @@ def test_a_task_factory_is_used_and_its_tasks_have_numbers_too() -> None:
 
     async def main() -> None:
         simulation.current().set_task_factory(factory)
-        await asyncio.gather(*(asyncio.create_task(asyncio.sleep(0)) for _ in range(3)))
+        tasks = [asyncio.create_task(asyncio.sleep(0)) for _ in range(3)]
+        await asyncio.gather(*tasks)
+        assert [task.get_name() for task in tasks] == ["Task-2", "Task-3", "Task-4"]
 
     first, second = (simulation.play(main(), Schedule("random", seed=5)) for _ in range(2))
 

@@ -1,8 +1,10 @@
 """What no seed decides is refused by its name: threads, processes, signals, sockets, files."""
 
 import asyncio
+import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from poolproof import simulation
-from poolproof.simulation import RealWorldError
+from poolproof.simulation import RealWorldError, SimulationLoop
 from poolproof.simulation.refusal import RefusesTheRealWorld
 
 pytestmark = pytest.mark.unit
@@ -49,19 +51,26 @@ async def encryption() -> None:
     await asyncio.open_connection("localhost", 443, ssl=True)
 
 
-async def another_thread() -> None:
-    loop, caught = asyncio.get_running_loop(), list[Exception]()
+async def a_thread_of_ones_own() -> None:
+    threading.Thread(target=print).start()
 
-    def call() -> None:
-        try:
-            loop.call_soon_threadsafe(print)
-        except RealWorldError as error:
-            caught.append(error)
 
-    thread = threading.Thread(target=call)
-    thread.start()
-    thread.join()
-    raise caught[0]
+async def a_process_of_ones_own() -> None:
+    subprocess.run([sys.executable, "-c", ""], check=True)  # noqa: ASYNC221 - what is refused
+
+
+async def a_fork() -> None:
+    if os.fork() == 0:
+        os._exit(0)
+
+
+async def a_connection_of_ones_own() -> None:
+    with socket.socket() as real:
+        real.connect(("127.0.0.1", 9))
+
+
+async def a_name_to_look_up() -> None:
+    socket.getaddrinfo("localhost", 80)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +84,11 @@ async def another_thread() -> None:
         (a_socket, "create_connection(sock=...) (a real socket)"),
         (a_lookup, "getaddrinfo (a real socket)"),
         (encryption, "create_connection(ssl=...) (encryption)"),
-        (another_thread, "call_soon_threadsafe from another thread (a thread)"),
+        (a_thread_of_ones_own, "_thread.start_"),
+        (a_process_of_ones_own, "subprocess.Popen (an operating-system process)"),
+        (a_fork, "os.fork (an operating-system process)"),
+        (a_connection_of_ones_own, "socket.connect (a real socket)"),
+        (a_name_to_look_up, "socket.getaddrinfo (a real socket)"),
     ],
 )
 def test_the_real_world_is_refused_by_name(asks: Any, name: str) -> None:
@@ -83,6 +96,35 @@ def test_the_real_world_is_refused_by_name(asks: Any, name: str) -> None:
         simulation.run(asks())
 
     assert f"expected only what a simulation can hold, got {name}" in str(caught.value)
+
+
+def test_another_thread_is_refused_because_no_seed_decides_its_moment() -> None:
+    loop, caught = SimulationLoop(), list[Exception]()
+
+    def call() -> None:
+        try:
+            loop.call_soon_threadsafe(print)
+        except RealWorldError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    loop.close()
+
+    assert "got call_soon_threadsafe from another thread (a thread)" in str(caught[0])
+
+
+def test_beside_and_after_a_simulation_the_real_world_is_there() -> None:
+    simulation.run(simulation.advance(1))
+    seen: list[int] = []
+
+    thread = threading.Thread(target=seen.append, args=(1,))
+    thread.start()
+    thread.join()
+
+    assert seen == [1]
+    assert subprocess.run([sys.executable, "-S", "-c", ""], check=True).returncode == 0
 
 
 def test_whatever_the_stock_loop_needs_the_system_for_is_refused_or_kept_in_memory() -> None:

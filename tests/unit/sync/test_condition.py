@@ -131,7 +131,7 @@ def test_a_chain_of_callbacks_is_not_rest(run: Run) -> None:
     assert run(main()) == 40
 
 
-@pytest.mark.parametrize("policy", ["random", "delay"])
+@pytest.mark.parametrize("policy", ["random", "pct", "delay"])
 def test_rest_is_rest_in_any_order_of_steps(policy: Any) -> None:
     async def main() -> int:
         done = 0
