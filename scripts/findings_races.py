@@ -9,15 +9,16 @@ import contextlib
 import importlib.metadata
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
+from poolproof.chaos.orders import shrink_order
+from poolproof.chaos.shrink import CONFIRMATIONS
 from poolproof.simulation import Played, Schedule, play
 
 MOST_SEEDS: Final = 1000
-REPEATS: Final = 10
 POLICIES: Final[tuple[Any, ...]] = ("fifo", "random", "pct", "delay")
 
 
@@ -52,10 +53,6 @@ class Finding:
         """Run the scene once; return what became of it and what was told."""
         told = Told()
         return play(self.scene(told), schedule), told.lines
-
-    def breaks(self, schedule: Schedule) -> bool:
-        """Return whether the promise is broken in this order of steps."""
-        return isinstance(self.play(schedule)[0].error, BrokenPromiseError)
 
 
 async def turns(number: int) -> None:
@@ -278,22 +275,6 @@ def first(finding: Finding, policy: Any, most: int) -> tuple[int, Played[None]] 
     return None
 
 
-def without_one(schedule: Schedule) -> Iterator[Schedule]:
-    """Yield the schedule without one of its deviations, or with one of them made smaller."""
-    given = schedule.deviations
-    for at in reversed(range(len(given))):
-        yield replace(schedule, deviations=given[:at] + given[at + 1 :])
-    for at, (step, pick) in enumerate(given):
-        if pick > 1:
-            yield replace(schedule, deviations=(*given[:at], (step, pick - 1), *given[at + 1 :]))
-
-
-def shrunk(finding: Finding, schedule: Schedule) -> Schedule:
-    """Return a schedule that still breaks it, and no longer does without any one deviation."""
-    smaller = next((one for one in without_one(schedule) if finding.breaks(one)), None)
-    return shrunk(finding, smaller) if smaller else schedule
-
-
 def tell(finding: Finding) -> bool:
     """Search, shrink, and print the story; return whether the bug was found."""
     begun = time.perf_counter()
@@ -306,12 +287,12 @@ def tell(finding: Finding) -> bool:
     if not runs:
         print("not found")
         return False
-    shortest = min(runs, key=lambda played: len(played.deviations)).lifted
-    small = shrunk(finding, shortest)
-    repeats = sum(finding.breaks(small) for _ in range(REPEATS))
+    shortest = min(runs, key=lambda played: len(played.deviations))
+    shrunk = shrink_order(lambda schedule: finding.play(schedule)[0], shortest)
+    small = shrunk.plan
     print(
         f"deviations from first-in-first-out: {len(shortest.deviations)} as found, shrunk to "
-        f"{list(small.deviations)}; {repeats} of {REPEATS} repeats; "
+        f"{list(small.deviations)}; {shrunk.again} of {CONFIRMATIONS} repeats; "
         f"{time.perf_counter() - begun:.1f} s\n"
     )
     for title, schedule in (("first in, first out", Schedule()), ("with these deviations", small)):
@@ -319,7 +300,7 @@ def tell(finding: Finding) -> bool:
         print(f"{title}:")
         print("\n".join(f"  {line}" for line in lines))
         print(f"  -> {played.error or 'as promised'}")
-    return repeats == REPEATS
+    return shrunk.confirmed
 
 
 def main(names: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Prints how many seeds it takes to find each planted concurrency bug, by policy, as a Markdown table.
+"""Prints how many seeds it takes to find each planted concurrency bug, by policy, and how small it gets, as a table.
 
 usage: PYTHONPATH=. python scripts/races_table.py [MOST_SEEDS]     from the top of the source tree; the default is 1000
 """
@@ -6,26 +6,39 @@ usage: PYTHONPATH=. python scripts/races_table.py [MOST_SEEDS]     from the top 
 import sys
 import time
 
+from poolproof.chaos.orders import shrink_order
 from poolproof.simulation import POLICIES
 from tests.chaos.races.corpus import BROKEN, SEARCHED, Race, search
 
 
 def cells(race: Race, most: int) -> list[str]:
-    """Return seeds to find under each policy, and under all three in turn with the seconds."""
-    found = []
+    """Return seeds to find under each policy; under all three in turn; and what is left when shrunk."""
+    row = []
     for policy in POLICIES:
         tried = search(race, [policy], most=1 if policy == "fifo" else most)
-        found.append(str(tried.seeds) if tried.found else "-")
+        row.append(str(tried.seeds) if tried.found else "-")
     portfolio = search(race, SEARCHED, most=most)
-    steps = len(portfolio.found.deviations) if portfolio.found else 0
-    return [*found, str(portfolio.seeds) if portfolio.found else "-",
-            f"{portfolio.seconds:.2f}", str(steps)]  # fmt: skip
+    row += [str(portfolio.seeds) if portfolio.found else "-", f"{portfolio.seconds:.2f}"]
+    if portfolio.found is None:
+        return [*row, "-", "-", "-"]
+    shrunk = shrink_order(race.play, portfolio.found)
+    left = len(shrunk.plan.deviations)
+    return [*row, str(len(portfolio.found.deviations)), str(left), str(shrunk.runs)]
 
 
 def main(most: int) -> int:
     """Print the table; return 1 if a bug is found by no policy."""
     begun = time.perf_counter()
-    heads = ["planted bug", "breaks", *POLICIES, "in turn", "seconds", "deviations as found"]
+    heads = [
+        "planted bug",
+        "breaks",
+        *POLICIES,
+        "in turn",
+        "seconds",
+        "deviations",
+        "shrunk to",
+        "in runs",
+    ]
     print("| " + " | ".join(heads) + " |")
     print("| " + " | ".join("---" for _ in heads) + " |")
     missed = 0

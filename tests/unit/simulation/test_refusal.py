@@ -116,7 +116,7 @@ def test_another_thread_is_refused_because_no_seed_decides_its_moment() -> None:
 
 
 def test_beside_and_after_a_simulation_the_real_world_is_there() -> None:
-    simulation.run(asyncio.sleep(1))
+    simulation.run(simulation.advance(1))
     seen: list[int] = []
 
     thread = threading.Thread(target=seen.append, args=(1,))
