@@ -113,8 +113,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say of a simulated test that failed how to run it again."""
     report = yield
-    factory = _factory_of(item)
-    if call.when == "call" and report.failed and factory is not None and factory.loop is not None:
+    factory = _factory_of(item) if call.when == "call" and report.failed else None
+    if factory is not None and factory.loop is not None:
         report.sections.append(("simulation", factory.story()))
     return report
 
