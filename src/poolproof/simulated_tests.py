@@ -10,7 +10,8 @@ from typing import Any, Final
 import pytest
 
 _MARKER: Final = "simulated"
-_OPTIONS: Final = ("seed", "policy", "deviations", "depth", "length", "buggify", "strict")
+_OF_THE_LOOP: Final = ("strict", "time_limit", "step_limit")
+_OPTIONS: Final = ("seed", "policy", "deviations", "depth", "length", "buggify", *_OF_THE_LOOP)
 _LOOPS: Final = "poolproof-simulated-loops"
 _judge = pytest.StashKey["Judge"]()
 
@@ -19,8 +20,10 @@ class LoopFactory:
     """Makes the loop of a simulated test, and remembers it for the report of a failure."""
 
     def __init__(self, options: dict[str, Any], seed: int) -> None:
-        self.options = {"policy": "random", **options, "seed": seed}
-        self._strict = bool(self.options.pop("strict", False))
+        self.options: dict[str, Any] = {"policy": "random", **options, "seed": seed}
+        self._of_the_loop: dict[str, Any] = {
+            name: self.options.pop(name) for name in _OF_THE_LOOP if name in self.options
+        }
         if self.options.get("deviations"):
             self.options["policy"] = "fifo"
         self.loop: Any = None
@@ -29,7 +32,7 @@ class LoopFactory:
         """Return a new loop."""
         from poolproof.simulation import SimulationLoop, from_json  # noqa: PLC0415 - late, see above
 
-        self.loop = SimulationLoop(schedule=from_json(self.options), strict=self._strict)
+        self.loop = SimulationLoop(schedule=from_json(self.options), **self._of_the_loop)
         return self.loop
 
     def story(self) -> str:
@@ -113,8 +116,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say of a simulated test that failed how to run it again."""
     report = yield
-    factory = _factory_of(item)
-    if call.when == "call" and report.failed and factory is not None and factory.loop is not None:
+    factory = _factory_of(item) if call.when == "call" and report.failed else None
+    if factory is not None and factory.loop is not None:
         report.sections.append(("simulation", factory.story()))
     return report
 

@@ -197,6 +197,29 @@ def test_without_pytest_asyncio_a_simulated_test_is_refused(
     )
 
 
+def test_a_test_has_bounds_of_its_own(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import asyncio
+        import time
+        import pytest
+
+        @pytest.mark.simulated(time_limit=10)
+        async def test_too_long():
+            await asyncio.sleep(11)
+
+        @pytest.mark.simulated(strict=True)
+        async def test_careless():
+            time.time()
+        """
+    )
+
+    result = pytester.runpytest()
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*TimeLimitError: *10 virtual seconds*", "*got time.time at *"])
+
+
 CLAIMING = """
     import pytest
     from poolproof.simulation import ClaimError, always, reachable, sometimes

@@ -7,14 +7,14 @@ never held means that the tests do not reach what they were written for (after A
 
 import ast
 import inspect
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, Final, Literal
 
 Kind = Literal["always", "sometimes", "reachable"]
-_KINDS: Final = ("always", "sometimes", "reachable")
 
 
 class ClaimError(AssertionError):
@@ -118,32 +118,45 @@ def reachable(name: str) -> None:
     CLAIMS.note("reachable", name, held=True, details={})
 
 
+_FUNCTIONS: Final[tuple[Callable[..., None], ...]] = (always, sometimes, reachable)
+
+
 def written(modules: Iterable[ModuleType]) -> Iterator[dict[str, Any]]:
     """Yield the claims that stand in the sources of `modules`, for `Claims.merge`: also those never run.
 
-    Only names that are written out count.
+    Only what a module imports at its top counts, and names that are written out.
     """
-    ours = {id(always), id(sometimes), id(reachable)}
+    homes = [sys.modules[__name__], sys.modules[__package__ or __name__]]
+    ours = {id(thing) for thing in (*_FUNCTIONS, *homes)}
     for module in list(modules):
-        file = getattr(module, "__file__", None)
-        if (
-            file
-            and file.endswith(".py")
-            and any(id(value) in ours for value in vars(module).values())
-        ):
-            yield from (asdict(claim) for claim in _written(Path(file)))
+        file = getattr(module, "__file__", None) or ""
+        namespace = vars(module)
+        if file.endswith(".py") and any(id(value) in ours for value in namespace.values()):
+            yield from (asdict(claim) for claim in _written(Path(file), namespace))
 
 
-def _written(file: Path) -> Iterator[Claim]:
+def _written(file: Path, namespace: Mapping[str, Any]) -> Iterator[Claim]:
     for node in ast.walk(ast.parse(file.read_bytes())):
         match node:
             case ast.Call(
-                func=ast.Name(kind) | ast.Attribute(attr=kind),
+                func=function,
                 args=[ast.Constant(str(name))] | [_, ast.Constant(str(name))],
-            ) if kind in _KINDS:
+            ) if kind := _kind(function, namespace):
                 yield Claim(kind, name, f"{file}:{node.lineno}")
             case _:
                 pass
+
+
+def _kind(function: ast.expr, namespace: Mapping[str, Any]) -> str | None:
+    """Return which of ours a call is of: others have methods of these names."""
+    match function:
+        case ast.Name(name):
+            found = namespace.get(name)
+        case ast.Attribute(value=ast.Name(owner), attr=name):
+            found = getattr(namespace.get(owner), name, None)
+        case _:
+            return None
+    return next((ours.__name__ for ours in _FUNCTIONS if ours is found), None)
 
 
 def _site(frame: FrameType | None) -> str:

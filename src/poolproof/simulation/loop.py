@@ -41,7 +41,8 @@ from poolproof.simulation.trace import BATCH, Trace
 Ts = TypeVarTuple("Ts")
 
 _NS: Final = 1_000_000_000
-DAY_S: Final = 86_400.0
+TIME_LIMIT_S: Final = 30 * 86_400.0
+STEP_LIMIT: Final = 1_000_000
 # Cancelled timers are dropped when they come to the head of the heap, or all at once past this many.
 _CROWDED: Final = 1024
 
@@ -104,8 +105,8 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         *,
         start_ns: int = 0,
         schedule: Schedule | None = None,
-        time_limit: float = 30 * DAY_S,
-        step_limit: int = 1_000_000,
+        time_limit: float = TIME_LIMIT_S,
+        step_limit: int = STEP_LIMIT,
         strict: bool = False,
     ) -> None:
         """Make a loop that stands at `start_ns`.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 from poolproof.errors import PoolproofError
-from poolproof.simulation.loop import SimulationLoop
+from poolproof.simulation.loop import STEP_LIMIT, TIME_LIMIT_S, SimulationLoop
 from poolproof.simulation.schedule import Deviation, Schedule
 
 _NS: Final = 1_000_000_000
@@ -53,15 +53,24 @@ def run(
     start_ns: int = 0,
     schedule: Schedule | None = None,
     strict: bool = False,
+    time_limit: float = TIME_LIMIT_S,
+    step_limit: int = STEP_LIMIT,
 ) -> _T:
-    """Run `main` to its end in virtual time, starting at `start_ns` nanoseconds.
+    """Run `main` to its end in virtual time, starting at `start_ns` nanoseconds; see `SimulationLoop`.
 
     Raises:
         SimulationStalledError: it would never end: everything waits, or time does not move.
         RealWorldError: it asks for a thread, a process, a signal, a real socket or file; or it is
             `strict` and somebody has read real time or unseeded randomness.
     """
-    return _run(main, SimulationLoop(start_ns=start_ns, schedule=schedule, strict=strict))
+    loop = SimulationLoop(
+        start_ns=start_ns,
+        schedule=schedule,
+        strict=strict,
+        time_limit=time_limit,
+        step_limit=step_limit,
+    )
+    return _run(main, loop)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Claims and points: what is counted, what is unmet, and that a point has chance of its own."""
 
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from poolproof import simulation
 from poolproof.simulation import Schedule, buggify, current
 from poolproof.simulation.chance import Points
-from poolproof.simulation.claims import ClaimError, Claims, always
+from poolproof.simulation.claims import ClaimError, Claims, always, written
 
 pytestmark = pytest.mark.unit
 
@@ -99,3 +101,31 @@ def test_points_change_no_order_of_steps() -> None:
 
     assert asked.trace == plain.trace
     assert asked.lifted.buggify
+
+
+def test_the_sources_tell_of_claims_that_nobody_has_run(tmp_path: Path) -> None:
+    file = tmp_path / "claiming.py"
+    file.write_text(
+        "from poolproof import simulation\n"
+        "from poolproof.simulation import sometimes as often\n"
+        "class Graph:\n"
+        "    def reachable(self, name): ...\n"
+        "def nobody_calls_this(graph=Graph()):\n"
+        "    often(1, 'seen')\n"
+        "    simulation.reachable('there')\n"
+        "    graph.reachable('a node')\n"
+        "    often(1, 'na' + 'me')\n",
+    )
+    spec = importlib.util.spec_from_file_location("claiming", file)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    claims = Claims()
+
+    claims.merge(written([module]))
+
+    assert [str(claim) for claim in claims.unmet()] == [
+        f"sometimes 'seen' at {file}:6",
+        f"reachable 'there' at {file}:7",
+    ]

@@ -1,7 +1,6 @@
 """A run that would never end is an error, with every pending task and where it waits."""
 
 import asyncio
-import functools
 import itertools
 import linecache
 from typing import Any
@@ -12,7 +11,6 @@ from poolproof.simulation import (
     DeadlockError,
     LivelockError,
     Schedule,
-    SimulationLoop,
     SimulationStalledError,
     TimeLimitError,
     advance,
@@ -63,12 +61,11 @@ def test_a_livelock_is_an_error_after_its_number_of_steps() -> None:
             await asyncio.sleep(0)
 
     for schedule in (Schedule(), Schedule("random")):
-        loop = SimulationLoop(step_limit=500, schedule=schedule)
         with pytest.raises(
             LivelockError,
             match=r"^expected time to move, got 500 steps [^\n]*\n  Task-1 awaits its turn at",
         ):
-            _run_on(loop, main())
+            run(main(), step_limit=500, schedule=schedule)
 
 
 def test_timers_without_end_are_an_error_at_the_time_limit() -> None:
@@ -81,11 +78,8 @@ def test_timers_without_end_are_an_error_at_the_time_limit() -> None:
         await asyncio.Event().wait()
         heart.cancel()
 
-    loop = SimulationLoop(time_limit=60)
     with pytest.raises(TimeLimitError, match=r"^expected an end within 60 virtual seconds"):
-        _run_on(loop, main())
-
-    assert loop.time() <= 60
+        run(main(), time_limit=60)
 
 
 def test_a_long_list_is_cut_and_says_so() -> None:
@@ -112,12 +106,3 @@ def test_a_wait_inside_an_asynchronous_generator_is_found() -> None:
         run(main())
 
     assert any(function.endswith("numbers") for *_, function in caught.value.pending[0].sites)
-
-
-def _run_on(loop: SimulationLoop, main: Any) -> None:
-    with asyncio.Runner(loop_factory=functools.partial(_same, loop)) as runner:
-        runner.run(main)
-
-
-def _same(loop: SimulationLoop) -> SimulationLoop:
-    return loop
