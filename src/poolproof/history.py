@@ -133,11 +133,14 @@ def _unpacked(content: bytes) -> Iterator[Event]:
         if kind == "invoke*":
             numbers = range(number, number + rest[0])
             yield from (
-                Event(t=began.get(one, t), kind="invoke", pid=pid, op=op, job=one) for one in numbers
+                Event(t=began.get(one, t), kind="invoke", pid=pid, op=op, job=one)
+                for one in numbers
             )
         elif kind == "ok*":
             data = {"worker": number}
-            yield from (Event(t=t, kind="ok", pid=pid, op=op, job=one, data=data) for one in rest[0])
+            yield from (
+                Event(t=t, kind="ok", pid=pid, op=op, job=one, data=data) for one in rest[0]
+            )
         else:
             yield _single(Event(t=t, kind=kind, pid=pid, op=op, job=number), *rest)
 

@@ -20,6 +20,7 @@ _MARKERS: Final = (
     "performance: the same as perf",
     "slow: takes more than a second",
     "service(name): needs a running server of that name",
+    "simulated(seed=0, policy='random', ...): runs in virtual time, in an order of steps that the seed decides",
     f"layer(name, ...): runs on each of these ({', '.join(LAYERS)}), told by the argument `layer`",
 )
 _ALIASES: Final = (("perf", "performance"), ("performance", "perf"))
@@ -27,8 +28,16 @@ _foreign_layer = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer `--layer`, and to record a run."""
+    """Offer `--layer`, `--poolproof-seeds`, and to record a run."""
     group = parser.getgroup("poolproof")
+    group.addoption(
+        "--poolproof-seeds",
+        dest="poolproof_seeds",
+        metavar="N",
+        type=int,
+        default=1,
+        help="run each simulated test with N seeds, from the marker's on",
+    )
     group.addoption(
         "--poolproof",
         dest="poolproof_mode",
@@ -80,6 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     _register_the_run(config)
     _start_the_guard(config)
     _offer_sandboxes(config)
+    _offer_simulation(config)
     _offer_stacks(config)
 
 
@@ -118,6 +128,12 @@ def _register_the_run(config: pytest.Config) -> None:
         from poolproof.isolation.runs import ordering  # noqa: PLC0415
 
         ordering.register(config, path)
+
+
+def _offer_simulation(config: pytest.Config) -> None:
+    from poolproof import simulated_tests  # noqa: PLC0415 - not in a process that only imports this
+
+    config.pluginmanager.register(simulated_tests, "poolproof-simulated-tests")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

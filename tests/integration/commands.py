@@ -52,10 +52,10 @@ class Command:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def end(self) -> Ended:
+    def end(self, patience: float = PATIENCE_SECONDS) -> Ended:
         """Wait for its end, and look at what is left at that moment."""
         try:
-            out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
+            out, err = self.process.communicate(timeout=patience)
         finally:
             self.process.kill()
         code = self.process.returncode

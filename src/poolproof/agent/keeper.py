@@ -16,9 +16,7 @@ from poolproof.agent import containment, zygote
 SIGNALLED: Final = 128
 
 
-def main(
-    lifeline: int, control: int, serve: Callable[[socket.socket], None] = zygote.serve
-) -> int:
+def main(lifeline: int, control: int, serve: Callable[[socket.socket], None] = zygote.serve) -> int:
     """Fork the zygote onto `control`; when `lifeline` reaches its end or the zygote exits, end all that is below.
 
     Args:

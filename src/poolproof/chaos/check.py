@@ -30,7 +30,7 @@ CONFIRM_SHARE = 0.25
 """The part of the whole time that is kept for confirming what was found."""
 
 
-ENDING_SHARE = 0.03
+ENDING_SHARE = 0.04
 """The part that is kept for ending what still runs: trees, and what they hold. The import of the target counts, too."""
 
 SWEEP_FIRST_SHARE = 0.1
@@ -259,6 +259,8 @@ class Inquiry:
         self.points = await crashpoints.sweep(
             self.trials, plan, places, effects, lambda: self.progress.step("crash points")
         )
+        if not await self.trials.still_sound(plan):
+            self.points |= await crashpoints.again(self.trials, plan, places, self.points)
         self.point_seconds = time.monotonic() - began
 
     def _no_sweep(self, profile: Profile) -> FaultRow:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import msgspec
 
@@ -70,6 +70,27 @@ async def sweep(
         return entry, trial
 
     return dict(await asyncio.gather(*(one(place, effect) for place, effect in wanted)))
+
+
+async def again(
+    trials: Trials,
+    plan: Plan,
+    places: Sequence[Place],
+    points: dict[PointEntry, Trial | None],
+) -> dict[PointEntry, Trial | None]:
+    """Strike anew where the pool did not survive, after another trial was found to have harmed those that followed.
+
+    The old entries of those places are taken out of `points`.
+    """
+    doubtful = [point for point in points if point.ending not in ("survived", "not_tried")]
+    found: dict[PointEntry, Trial | None] = {}
+    for effect in dict.fromkeys(point.effect for point in doubtful):
+        struck = {(point.file, point.line) for point in doubtful if point.effect == effect}
+        where = [place for place in places if (place.file, place.line) in struck]
+        found |= await sweep(trials, plan, where, (cast("Effect", effect),), lambda: None)
+    for point in doubtful:
+        del points[point]
+    return found
 
 
 async def strike(

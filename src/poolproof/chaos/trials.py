@@ -42,7 +42,16 @@ class Profile:
 
 
 class Trials:
-    """Plays plans against one target, each in a directory of its own below `directory`."""
+    """Plays plans against one target, each in a directory of its own below `directory`.
+
+    Attributes:
+        host: what the trials are forked from.
+        slots: the places that they share.
+        profile: what is known of the target; None before the reference trial.
+        played: how many have been played.
+        alone: whether each gets an interpreter of its own. What a module makes at its import (a lock in shared memory,
+            a socket) all forks have in common: what one trial breaks of that, the next ones find broken.
+    """
 
     def __init__(self, host: Host, directory: Path, slots: Slots) -> None:
         self.host = host
@@ -50,6 +59,7 @@ class Trials:
         self.slots = slots
         self.profile: Profile | None = None
         self.played = 0
+        self.alone = False
 
     async def play(
         self,
@@ -67,6 +77,22 @@ class Trials:
             points: what its workers record, or where they are struck.
             urgent: whether it goes before what has not begun yet.
         """
+        trial = await self._play(plan, reference, points, urgent=urgent)
+        if not self.alone and spoilt(trial):
+            self.alone = True
+            trial = await self._play(plan, reference, points, urgent=urgent)
+        return trial
+
+    async def still_sound(self, plan: Plan) -> bool:
+        """Tell whether a trial with nothing broken still lives in the host; if not, each later one gets its own."""
+        if self.alone or self.slots.remaining() <= 0:
+            return True
+        self.alone = (await self._play(plan, None, None, urgent=True)).judgement is not None
+        return not self.alone
+
+    async def _play(
+        self, plan: Plan, reference: Trial | None, points: dict[str, Any] | None, *, urgent: bool
+    ) -> Trial:
         self.played += 1
         directory = self.directory / f"{self.played:04d}"
         scenario.write_points(directory, points)
@@ -77,9 +103,7 @@ class Trials:
 
         async with contextlib.AsyncExitStack() as stack:
             host = self.host
-            if (
-                host.threads != 1
-            ):  # a process with threads must not be forked: each trial gets an interpreter of its own
+            if self.alone or host.threads != 1:  # a process with threads must not be forked
                 host = await stack.enter_async_context(host.another())
             events = await scenario.play(
                 host, plan, directory, self.slots, style=style, clean=clean, urgent=urgent
@@ -117,6 +141,12 @@ class Trials:
         self.profile = _profile(trial)
         await self.host.preload(list(told.data.get("modules", ())))
         return self.profile
+
+
+def spoilt(trial: Trial) -> bool:
+    """Tell whether the trial did not even come to its fault, though the pool of the reference served its jobs."""
+    began = bool(trial.events) and bool(trial.plan.faults) and trial.reference is not None
+    return began and trial.judgement is not None and not trial.of_kind("inject")
 
 
 def left_behind(plan: Plan, events: tuple[Event, ...], reference: Trial | None) -> bool:

@@ -43,6 +43,7 @@ class Charge:
 class _Estate:
     """What a living fixture has made, and what of it must be gone when it ends."""
 
+    number: int
     made: list[Entry]
     charges: list[Charge]
     ending: Turn | None = None
@@ -57,25 +58,36 @@ class Ledger:
         self._turns: list[Turn] = []
         self._estates: dict[Any, _Estate] = {}
         self._numbers = BEFORE_ALL
+        self._last: Picture = []
 
     def look(self) -> Picture:
         """Return the state of every resource."""
-        return [resource.look() for resource in self.resources]
+        self._last = [resource.look() for resource in self.resources]
+        return self._last.copy()
+
+    def _look_again(self) -> Picture:
+        """Return the same at a test's beginning: what no plugin touches between two tests is as it was."""
+        last = self._last
+        self._last = [
+            last[place] if last and resource.steady else resource.look()
+            for place, resource in enumerate(self.resources)
+        ]
+        return self._last.copy()
 
     def begin(self, test: str) -> None:
         """Begin the turn of a test; whatever was open before it is over."""
         self._turns.clear()
         self.notes.forget()
-        self._open(test)
+        self._open(test, self._look_again())
 
     @property
     def running(self) -> bool:
         """Whether a test has begun and not ended."""
         return bool(self._turns)
 
-    def _open(self, owner: str) -> Turn:
+    def _open(self, owner: str, picture: Picture) -> Turn:
         self._numbers += 1
-        turn = Turn(owner, self._numbers, self.look())
+        turn = Turn(owner, self._numbers, picture)
         self._turns.append(turn)
         self.notes.owner = turn.number
         return turn
@@ -91,8 +103,16 @@ class Ledger:
 
     def suspects(self) -> list[Charge]:
         """Return what the test that runs would leave if it ended now."""
-        assert self._turns
         return self._judge(between(self._turns[0].picture, self.look()))
+
+    def suspects_of(self, resource: Resource) -> list[Charge]:
+        """Return the same for one resource."""
+        return self.charges(resource, self._turns[0].picture[self.resources.index(resource)])
+
+    def charges(self, resource: Resource, before: State) -> list[Charge]:
+        """Return what one resource has that it did not have at another look."""
+        place = self.resources.index(resource)
+        return self._judge(Entry(place, change) for change in changes(before, resource.look()))
 
     def end(self) -> None:
         """End the turn of the test."""
@@ -104,19 +124,20 @@ class Ledger:
 
     def set_up(self, owner: str) -> Turn:
         """Begin the set-up of a fixture of a wider scope than the test's."""
-        return self._open(owner)
+        return self._open(owner, self.look())
 
     def was_set_up(self, fixture: Any, turn: Turn) -> None:
         """End the set-up: what was made in it is the fixture's, for as long as that lives."""
         made = list(between(turn.picture, self.look()))
         charges = self._judge(made)
         self._close(turn)
-        self._estates[fixture] = _Estate(made, charges)
+        self._estates[fixture] = _Estate(turn.number, made, charges)
+        self.notes.living.add(turn.number)
 
     def ending(self, fixture: Any, owner: str) -> None:
         """Begin the end of a fixture."""
         if self.running and (estate := self._estates.get(fixture)) is not None:
-            estate.ending = self._open(owner)
+            estate.ending = self._open(owner, self.look())
 
     def ended(self, fixture: Any) -> list[Charge]:
         """End a fixture; return what it has left, of its set-up and of its end.
@@ -126,6 +147,7 @@ class Ledger:
         estate = self._estates.pop(fixture, None)
         if estate is None:
             return []
+        self.notes.living.discard(estate.number)
         late: list[Charge] = []
         if estate.ending in self._turns:
             known = {(entry.place, entry.change.key) for entry in estate.made}
@@ -140,6 +162,7 @@ class Ledger:
     def undo(self, charge: Charge) -> None:
         """Put back what a charge is about, or end it."""
         self.resources[charge.entry.place].undo(charge.entry.change)
+        self._last = []
         for turn in self._turns:
             settle(turn.picture, [_reverse(charge.entry)])
 
@@ -151,13 +174,17 @@ class Ledger:
 def between(before: Picture, after: Picture) -> Iterator[Entry]:
     """Yield what is different between two pictures."""
     for place, (old, new) in enumerate(zip(before, after, strict=True)):
-        if old != new:
+        if old is not new and old != new:
             yield from (Entry(place, change) for change in changes(old, new))
 
 
 def settle(picture: Picture, entries: Sequence[Entry]) -> None:
-    """Take changes for granted: put what is new into a picture."""
+    """Take changes for granted: put what is new into a picture. States are shared, so a changed one is another."""
+    fresh: set[int] = set()
     for entry in entries:
+        if entry.place not in fresh:
+            fresh.add(entry.place)
+            picture[entry.place] = dict(picture[entry.place])
         state: Any = picture[entry.place]
         if entry.change.new is ABSENT:
             state.pop(entry.change.key, None)

@@ -27,7 +27,7 @@ class Site(NamedTuple):
     line: int
     function: str
     owner: int
-    imported: bool
+    foreign: bool
 
     def __str__(self) -> str:
         return f"{shortened(self.file)}:{self.line} in {self.function}"
@@ -51,17 +51,23 @@ class Notes:
         default_factory=lambda: deque(maxlen=MOST_CHILDREN)
     )
     settings: dict[str, Site] = field(default_factory=dict)
+    segments: dict[str, Site] = field(default_factory=dict)
     imported: set[str] = field(default_factory=set)
+    living: set[int] = field(default_factory=set)
 
     def forget(self) -> None:
-        """Drop what only matters within one turn."""
-        for notes in (self.opened, self.made, self.variables, self.children, self.settings):
-            notes.clear()
-        self.imported.clear()
+        """Drop what only matters within one turn, but for the turns of living fixtures."""
+        for notes in (self.opened, self.made, self.segments):
+            if notes:
+                kept = {k: site for k, site in notes.items() if site.owner in self.living}
+                notes.clear()
+                notes.update(kept)
+        for rest in (self.variables, self.children, self.settings, self.imported):
+            rest.clear()
 
     def mine(self, site: Site | None) -> bool:
-        """Tell whether this was created in the present turn, by no import; what was not seen is."""
-        return site is None or (site.owner == self.owner and not site.imported)
+        """Tell whether this was created in the present turn, by no import and no hook; what was not seen is."""
+        return site is None or (site.owner == self.owner and not site.foreign)
 
     def turn(self) -> int:
         """Return whose turn the running thread belongs to."""
@@ -134,17 +140,26 @@ def _open(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
         return
     name = os.path.abspath(os.fsdecode(path))
     notes.opened[name] = site
-    if isinstance(flags, int) and flags & os.O_CREAT and not os.path.lexists(name):
-        notes.made[name] = site
+    if isinstance(flags, int) and flags & os.O_CREAT:
+        _make(notes, (name,), site)
 
 
 def _make(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
     if len(notes.made) < MOST_PATHS and not isinstance(args[0], int):
-        notes.made[os.path.abspath(os.fsdecode(args[0]))] = site
+        name = os.path.abspath(os.fsdecode(args[0]))
+        if not os.path.lexists(name):  # the event comes before the deed, which may find it there
+            notes.made[name] = site
 
 
 def _make_second(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
     _make(notes, args[1:], site)
+
+
+def _map(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
+    if args[0] >= 0:
+        folder, _, name = os.readlink(f"/proc/self/fd/{args[0]}").rpartition("/")
+        if folder == "/dev/shm":
+            notes.segments[name] = site
 
 
 def _variable(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
@@ -179,6 +194,7 @@ _EVENTS: Final[dict[str, Callable[[Notes, tuple[Any, ...], Site], None]]] = {
     "os.rename": _make_second,
     "os.link": _make_second,
     "os.symlink": _make_second,
+    "mmap.__new__": _map,
     "os.putenv": _variable,
     "os.unsetenv": _variable,
     "subprocess.Popen": _child,
@@ -187,6 +203,7 @@ _EVENTS: Final[dict[str, Callable[[Notes, tuple[Any, ...], Site], None]]] = {
     "os.forkpty": lambda notes, _args, site: _child(notes, (), site),
     "os.chdir": _setting("cwd"),
     "resource.setrlimit": _setting("rlimit"),
+    "resource.prlimit": _setting("rlimit"),
     "sys.setprofile": _setting("trace"),
     "sys.settrace": _setting("trace"),
     "sys.excepthook": _setting("excepthook"),
@@ -238,21 +255,28 @@ def _kind(file: str) -> int:
     return _Kind.OWN
 
 
+# The hooks within which the code of tests and fixtures runs.
+_RUN_TESTS: Final = frozenset({"pytest_pyfunc_call", "pytest_fixture_setup", "pytest_runtest_call"})
+
+
 def _site(notes: Notes) -> Site:
     """Return the innermost frame of the user's own code, else the innermost of all."""
     frame = sys._getframe(2)  # noqa: SLF001 (the walk must not cost more than what it explains)
-    own = innermost = frame
-    found = imported = False
+    own = innermost = outermost = frame
+    found = foreign = False
     for _ in range(MOST_FRAMES):
         here = kind(frame.f_code.co_filename)
         if here == _Kind.RUNNER:
             break
-        imported = imported or here == _Kind.IMPORT
+        foreign = foreign or here == _Kind.IMPORT
         if here == _Kind.OWN and not found:
             own, found = frame, True
+        outermost = frame
         if frame.f_back is None:
             break
         frame = frame.f_back
     chosen = own if found else innermost
+    hook = outermost.f_code.co_name
+    foreign = foreign or (hook.startswith("pytest_") and hook not in _RUN_TESTS)
     code = chosen.f_code
-    return Site(code.co_filename, chosen.f_lineno or 0, code.co_qualname, notes.turn(), imported)
+    return Site(code.co_filename, chosen.f_lineno or 0, code.co_qualname, notes.turn(), foreign)

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from poolproof.isolation import verify
-from poolproof.isolation.runs.records import Test
+from poolproof.isolation.runs.records import Case
 from poolproof.isolation.symptoms import SYMPTOMS, FailureClass, classify
 from poolproof.isolation.verify import Finding, Run, Verification
 
@@ -116,8 +116,8 @@ _RULES: Final[tuple[tuple[AbstractSet[str], Advice, str], ...]] = (
 """The first of which anything is shown stands; the last always does."""
 
 
-def _bad(runs: Sequence[Run]) -> Mapping[str, list[tuple[Run, Test]]]:
-    found: dict[str, list[tuple[Run, Test]]] = {}
+def _bad(runs: Sequence[Run]) -> Mapping[str, list[tuple[Run, Case]]]:
+    found: dict[str, list[tuple[Run, Case]]] = {}
     for run in runs:
         for name, test in run.record.tests.items():
             if test.bad:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from poolproof.sync import EventCoordinator
 
 SANDBOX: Final = "poolproof_sandbox"
-LEAKS: Final = "poolproof_leaks"
 
 _attempts = pytest.StashKey[int]()
 _costs = pytest.StashKey["Costs"]()
@@ -135,15 +134,20 @@ def _tell(node: pytest.Item, cleaned: "Cleaned", costs: Costs, early: list[str])
         "found": lines,
     }
     node.user_properties.append((SANDBOX, told))
-    leaks = [
-        {"resource": one.leak, "what": one.what, "where": "", "owner": node.nodeid}
-        for one in cleaned.released
-        if one.leak
-    ]
-    if leaks:
-        node.user_properties.append((LEAKS, leaks))
     if lines:
         node.add_report_section("teardown", "poolproof sandbox", "\n".join(lines))
+    _accuse(node, cleaned)
+
+
+def _accuse(node: pytest.Item, cleaned: "Cleaned") -> None:
+    """Tell the guard what it cannot see any more, because the sandbox has ended it."""
+    leaks = [one for one in cleaned.released if one.leak]
+    guard: Any = node.config.pluginmanager.getplugin("poolproof-guard")
+    if leaks and guard:
+        from poolproof.isolation.resources.base import Finding  # noqa: PLC0415 - late, see above
+
+        for one in leaks:
+            guard.accuse(Finding(resource=one.leak, what=one.what))
 
 
 @pytest.fixture

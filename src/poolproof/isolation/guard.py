@@ -9,6 +9,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -17,7 +18,7 @@ import pytest
 
 from poolproof.isolation.attribution import Charge, Ledger
 from poolproof.isolation.policy import Action, Pin, Policy
-from poolproof.isolation.resources.base import Finding
+from poolproof.isolation.resources.base import Finding, Resource
 from poolproof.isolation.tally import PROPERTY, Cost
 
 PATIENCE_SECONDS: Final = 0.5
@@ -63,17 +64,17 @@ class Guard:
         self.policy = policy
         self._cost = cost
         self._patience = PATIENCE_PER_RUN_SECONDS
-        self._owner = ""
+        self.owner = ""
         self._passed = False
         self._failed = False
         self._leaks: list[Leak] = []
-        self._before_ends: list[Callable[[], None]] = []
+        self.nudges: list[Callable[[], None]] = []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         """Look before anything of the test has run."""
         with self._cost:
-            self._owner, self._passed, self._failed = item.nodeid, False, False
+            self.owner, self._passed, self._failed = item.nodeid, False, False
             self._leaks.clear()
             self.ledger.begin(item.nodeid)
         return (yield)
@@ -104,7 +105,7 @@ class Guard:
         with self._cost:
             if charges := self.ledger.ended(fixturedef):
                 owner = _name(fixturedef, request.config)
-                self._convict(owner, charges)
+                self.convict(owner, charges)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -121,45 +122,55 @@ class Guard:
 
     def _end(self, item: pytest.Item, report: pytest.TestReport) -> None:
         with self._cost:
-            charges = self._suspects()
+            charges = self.suspects()
         if charges:
             charges = self._patiently(item, charges)
-        self._convict(item.nodeid, charges)
+        self.convict(item.nodeid, charges)
         self._leaks.extend(self._stale(item.nodeid))
         self.ledger.end()
         self._cost.count(clean=not self._leaks)
         enter(report, self._leaks)
 
-    def accuse(self, finding: Finding, owner: str | None = None) -> None:
-        """Charge something to the test that runs, or to whom is named."""
-        if self.policy.action(finding.resource) != "ignore":
-            self._leaks.append(self._leak(finding, owner or self._owner))
+    def accuse(self, finding: Finding) -> None:
+        """Charge something to the test that runs, once."""
+        self._add(self._leak(finding, self.owner))
 
-    def _suspects(self) -> list[Charge]:
-        found = self.ledger.suspects()
+    def _add(self, leak: Leak) -> None:
+        if leak.action != "ignore" and leak not in self._leaks:
+            self._leaks.append(leak)
+
+    def suspects(self, resource: Resource | None = None) -> list[Charge]:
+        """Return what the running test would leave if it ended now, of one resource or of all."""
+        found = self.ledger.suspects_of(resource) if resource else self.ledger.suspects()
         return [c for c in found if self.policy.action(c.finding.resource) != "ignore"]
+
+    def undoes(self, finding: Finding) -> bool:
+        """Tell whether the policy is to undo such a thing."""
+        return self.policy.action(finding.resource) in ("fail", "restore")
 
     def _patiently(self, item: pytest.Item, charges: list[Charge]) -> list[Charge]:
         """Return what is left when rubbish is collected and what ends by itself has had a moment."""
         _let_go(item, failed=self._failed)
+        for nudge in self.nudges:
+            nudge()
         gc.collect()
-        charges = self._suspects()
+        charges = self.suspects()
         began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
         deadline = began + min(PATIENCE_SECONDS, max(self._patience, pause))
         while any(map(self.ledger.fades, charges)) and time.monotonic() < deadline:
             time.sleep(pause)
             pause *= 2
-            charges = self._suspects()
+            charges = self.suspects()
         self._patience -= time.monotonic() - began
         return charges
 
-    def _convict(self, owner: str, charges: Iterable[Charge]) -> None:
+    def convict(self, owner: str, charges: Iterable[Charge]) -> None:
+        """Report charges as somebody's, and undo what the policy says."""
         for charge in charges:
-            leak = self._leak(charge.finding, owner)
-            if leak.action in ("fail", "restore"):
-                self.ledger.undo(charge)
-            if leak.action != "ignore":
-                self._leaks.append(leak)
+            if self.undoes(charge.finding):
+                with suppress(Exception):  # what a stranger's object does when it is closed
+                    self.ledger.undo(charge)
+            self._add(self._leak(charge.finding, owner))
 
     def _leak(self, finding: Finding, owner: str) -> Leak:
         pins = [p for p in self.policy.pins_of(owner) if p.resource == finding.resource]

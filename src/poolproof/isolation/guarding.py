@@ -6,16 +6,23 @@ from typing import Any, Final
 import pytest
 
 from poolproof.isolation import blame
+from poolproof.isolation.adoption import Adoption
+from poolproof.isolation.async_guard import AsyncGuard
 from poolproof.isolation.attribution import Ledger
 from poolproof.isolation.guard import Guard
 from poolproof.isolation.policy import MODES, Policy, PolicyError, parse_actions, read_pins
 from poolproof.isolation.resources import interpreter, process
+from poolproof.isolation.resources.asynchronous import Asynchronous
 from poolproof.isolation.resources.base import Resource
+from poolproof.isolation.resources.children import Children
 from poolproof.isolation.resources.descriptors import Descriptors
+from poolproof.isolation.resources.files import Files, SharedMemory
+from poolproof.isolation.resources.functions import ClassAttributes, Functions
+from poolproof.isolation.resources.loggers import Loggers
 from poolproof.isolation.resources.threads import Threads
 from poolproof.isolation.tally import PROPERTY, Cost, Tally
 
-BY_EVENTS: Final = ("pin",)
+BY_EVENTS: Final = ("pin", "coroutine")
 
 
 def start(config: pytest.Config) -> None:
@@ -33,7 +40,14 @@ def start(config: pytest.Config) -> None:
     cost = Cost()
     blame.keep(notes)
     config.add_cleanup(lambda: blame.drop(notes))
-    config.pluginmanager.register(Guard(Ledger(resources, notes), policy, cost), "poolproof-guard")
+    guard = Guard(Ledger(resources, notes), policy, cost)
+    config.pluginmanager.register(guard, "poolproof-guard")
+    for resource in resources:
+        if isinstance(resource, Asynchronous):
+            on_loops = AsyncGuard(guard, resource)
+            guard.nudges.append(on_loops.nudge)
+            config.pluginmanager.register(on_loops, "poolproof-async-guard")
+    config.pluginmanager.register(Adoption(), "poolproof-adoption")
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(_Sender(cost), "poolproof-sender")
     else:
@@ -70,14 +84,27 @@ def _configured(config: pytest.Config) -> tuple[Policy, list[Resource], blame.No
 
 def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
     factory = getattr(config, "_tmp_path_factory", None)
+
+    def basetemp() -> str | None:
+        made = getattr(factory, "_basetemp", None)
+        return None if made is None else str(made)
+
     return [
         process.settings(),
+        process.Limits(notes),
         process.SignalHandlers(),
         process.Environment(notes),
         interpreter.settings(),
-        interpreter.ExitCallbacks(lambda: getattr(factory, "_basetemp", None) is not None),
+        interpreter.ExitCallbacks(lambda: basetemp() is not None),
         interpreter.ContextVariables(),
         interpreter.Modules(),
         Descriptors(),
         Threads(),
+        Asynchronous(),
+        Children(),
+        Files(notes, str(config.rootpath), basetemp),
+        SharedMemory(notes),
+        Loggers(),
+        Functions(),
+        ClassAttributes(),
     ]

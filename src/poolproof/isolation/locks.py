@@ -93,7 +93,7 @@ def acquire(lock: Path, mode: Mode, who: str, timeout: float) -> Ticket:
         listener = _enter(folder, name, who)
     ticket = Ticket(lock / name, listener, Wait(0.0))
     try:
-        ahead = [place for place in queue if "write" in (mode, place.mode)]
+        ahead = [place for place in queue if _excludes(place.mode, mode)]
         for place in ahead:
             _outwait(place, deadline, f"{mode} lock {lock.name} within {timeout:g} s")
     except BaseException:
@@ -105,6 +105,10 @@ def acquire(lock: Path, mode: Mode, who: str, timeout: float) -> Ticket:
     seconds = time.monotonic() - began
     ticket.waited = Wait(seconds, ahead[-1].who if ahead else "")
     return ticket
+
+
+def _excludes(one: str, other: str) -> bool:
+    return "write" in (one, other)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,29 +65,29 @@ class Namespace:
         Raises:
             UsageError: the label has no letter and no digit.
         """
-        return f"{self.token}_{_fit(label, MOST_NAME_BYTES - len(self.token) - 1)}"
+        return f"{self.token}_{_fit(label, MOST_NAME_BYTES - len(self.token) - 1, '_')}"
 
     def unique(self, label: str) -> str:
         """Return another name at every call."""
-        return self.name(f"{_checked(label, len(label), '_')}\0{next(self._serial)}")
+        return self.name(f"{_checked(label, '_')}\0{next(self._serial)}")
 
     def tenant(self, label: str) -> str:
         """Return the name of a tenant: FILE-RUN-WORKER-SALT-TEST-ATTEMPT-tenant-LABEL, the same for the same label."""
         file = re.split(r"[/\\]", self.test.partition("::")[0])[-1].removesuffix(".py")
         place = self.token[1:].replace("_", "-")
-        return f"{_slug(file, 24, '-')}-{place}-tenant-{_checked(label, 24, '-')}"
+        return f"{_slug(file, 24, '-')}-{place}-tenant-{_fit(label, 24, '-')}"
 
 
-def _fit(label: str, room: int) -> str:
-    whole = _checked(label, len(label), "_")
+def _fit(label: str, room: int, joint: str) -> str:
+    whole = _checked(label, joint)
     # A label that is cut, or spelled otherwise than it was given, could meet another one.
     if len(whole) <= room and whole == label:
         return whole
-    return f"{whole[: room - 7].rstrip('_')}_{_digest(label)[:6]}"
+    return f"{whole[: room - 7].rstrip(joint)}{joint}{_digest(label)[:6]}"
 
 
-def _checked(label: str, most: int, joint: str) -> str:
-    slug = _slug(label, most, joint)
+def _checked(label: str, joint: str) -> str:
+    slug = _slug(label, len(label), joint)
     if not slug:
         raise UsageError(f"expected a label with a letter or a digit in it, got {label!r}")
     return slug

@@ -13,7 +13,8 @@ ACTIONS: Final[tuple[str, ...]] = get_args(Action)
 
 # What else there is fails. The interpreter does not say which callback was registered; no reader
 # could act on more than the number.
-_DEFAULTS: Final[Mapping[str, Action]] = {"atexit": "warn"}
+# Classes are many, and to look at each costs milliseconds.
+_DEFAULTS: Final[Mapping[str, Action]] = {"atexit": "warn", "class-attribute": "ignore"}
 _PIN_KEYS: Final = frozenset({"test", "resource", "owner", "reason", "expires"})
 
 

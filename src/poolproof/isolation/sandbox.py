@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -53,6 +54,7 @@ class Sandbox:
         self._named: set[str] = set()
         self._jobs = itertools.count(1)
         self._closed = Cleaned()
+        self._tried: list[closing.Open] = []
         _open.append(self)
 
     # --- names
@@ -92,7 +94,9 @@ class Sandbox:
         """
         everything = list(found)
         assert everything, f"expected something of tenant {tenant} to look at, got nothing"
-        foreign = [one for one in everything if tenant not in str(tenant_of(one))]
+        # What begins with the tenant's name and goes on is another tenant's.
+        its = re.compile(rf"(?<![A-Za-z0-9-]){re.escape(tenant)}(?![A-Za-z0-9-])")
+        foreign = [one for one in everything if not its.search(str(tenant_of(one)))]
         assert not foreign, f"expected only what is tenant {tenant}'s, got {foreign!r}"
 
     # --- places
@@ -133,7 +137,7 @@ class Sandbox:
     def track_task(self, task: "asyncio.Future[Made]", name: str = "") -> "asyncio.Future[Made]":
         """Hand over a task: in the end it is cancelled and awaited; one that is stubborn is reported. Return it."""
         title = getattr(task, "get_name", lambda: "")()
-        self._opened.append(closing.Task(task, f"task {name or title or task!r}"))
+        self._opened.append(closing.Task(task, f"task {name or title or repr(task)}"))
         return task
 
     def spawn(
@@ -247,6 +251,7 @@ class Sandbox:
         """End what has to be ended in its loop, in reverse order; harmless twice."""
         cleaned = await closing.end_all(self._opened)
         self._closed += cleaned
+        self._tried = self._opened[:]
         return cleaned
 
     def cleanup(self) -> Cleaned:
@@ -271,7 +276,8 @@ class Sandbox:
         )
 
     def _end_without_a_loop(self) -> Iterator[Released]:
-        for one in reversed(self._opened[:]):
+        tried, self._tried = self._tried, []  # what came of these has been told
+        for one in reversed([one for one in self._opened if one not in tried]):
             if isinstance(one, closing.Service):
                 one.end_now()
             if one.ended():

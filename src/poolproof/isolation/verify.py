@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from poolproof.isolation.runs.ordering import Order
-from poolproof.isolation.runs.records import ABSENT, Record, Test
+from poolproof.isolation.runs.records import ABSENT, Case, Record
 from poolproof.stats import deviation, fastest, wilson
 
 SCHEMA: Final = 1
@@ -205,10 +205,10 @@ class _Story:
         self.names = tuple(dict.fromkeys(names))
         self.ran = {name: tuple(self._of(name)) for name in self.names}
 
-    def _of(self, name: str) -> Iterator[tuple[Run, Test]]:
+    def _of(self, name: str) -> Iterator[tuple[Run, Case]]:
         return ((r, r.record.tests[name]) for r in self.runs if name in r.record.tests)
 
-    def asked(self, name: str) -> list[tuple[Run, Test]]:
+    def asked(self, name: str) -> list[tuple[Run, Case]]:
         """Return the runs in which something was asked of the test: not those in which it was skipped."""
         return [(run, test) for run, test in self.ran[name] if test.outcome not in ABSENT]
 
@@ -245,7 +245,7 @@ def _first_line(text: str) -> str:
     return text.partition("\n")[0]
 
 
-def _kind(name: str, asked: Sequence[tuple[Run, Test]]) -> tuple[str, str]:
+def _kind(name: str, asked: Sequence[tuple[Run, Case]]) -> tuple[str, str]:
     """Say in which way a test changed its mind, and what finds out why."""
     bad = {mode: [t.bad for r, t in asked if r.mode == mode] for mode in MODES}
     if any(test.reruns for _, test in asked) or any(
@@ -262,11 +262,11 @@ def _kind(name: str, asked: Sequence[tuple[Run, Test]]) -> tuple[str, str]:
     return "parallel only", f"poolproof bisect --workers {_workers(asked)} '{name}'"
 
 
-def _workers(asked: Sequence[tuple[Run, Test]]) -> int:
+def _workers(asked: Sequence[tuple[Run, Case]]) -> int:
     return next(run.step.workers for run, test in asked if test.bad)
 
 
-def _where(asked: Sequence[tuple[Run, Test]]) -> str:
+def _where(asked: Sequence[tuple[Run, Case]]) -> str:
     """Say in how many runs of each mode a test was bad."""
     bad = {mode: [test.bad for run, test in asked if run.mode == mode] for mode in MODES}
     told = (f"{mode} {sum(found)} of {len(found)}" for mode, found in bad.items() if found)
@@ -409,7 +409,7 @@ def _cleanups(story: _Story, _bounds: Bounds, _found: Sequence[Finding]) -> Gate
     return Gate(name="clean-ups", verdict=verdict, measured=measured, bound="100 %", value=share)
 
 
-def _left(ran: Iterable[tuple[Run, Test]]) -> bool:
+def _left(ran: Iterable[tuple[Run, Case]]) -> bool:
     return any(test.leaks or test.verified < test.released for _, test in ran)
 
 

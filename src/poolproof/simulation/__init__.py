@@ -4,10 +4,13 @@ Nothing waits, the clock jumps to the next timer, in whole nanoseconds. See docs
 """
 
 import asyncio
+import uuid
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from poolproof.simulation.chance import buggify
+from poolproof.simulation.claims import ClaimError, always, reachable, sometimes
 from poolproof.simulation.loop import SimulationLoop
 from poolproof.simulation.network import Link, Network
 from poolproof.simulation.refusal import RealWorldError
@@ -22,6 +25,7 @@ from poolproof.simulation.stall import (
 
 __all__ = [
     "POLICIES",
+    "ClaimError",
     "DeadlockError",
     "Deviation",
     "Link",
@@ -35,11 +39,16 @@ __all__ = [
     "SimulationStalledError",
     "TimeLimitError",
     "advance",
+    "always",
+    "buggify",
     "current",
     "from_json",
     "play",
+    "reachable",
     "run",
+    "sometimes",
     "to_json",
+    "token",
 ]
 
 T = TypeVar("T")
@@ -59,6 +68,15 @@ def current() -> SimulationLoop:
     return loop
 
 
+def token() -> str:
+    """Return 32 hexadecimal digits that nobody else has; under simulation, by the seed.
+
+    For what must have a name of its own in the real world and yet be the same in each run of a seed.
+    """
+    loop = asyncio._get_running_loop()  # noqa: SLF001 - as in asyncio.get_running_loop, without its error
+    return loop.new_token() if isinstance(loop, SimulationLoop) else uuid.uuid4().hex
+
+
 async def advance(seconds: float) -> None:
     """Let virtual time pass; it takes no real time, and so is refused where it would.
 
@@ -69,13 +87,21 @@ async def advance(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-def run(main: Coroutine[Any, Any, T], *, start_ns: int = 0, schedule: Schedule | None = None) -> T:
+def run(
+    main: Coroutine[Any, Any, T],
+    *,
+    start_ns: int = 0,
+    schedule: Schedule | None = None,
+    strict: bool = False,
+) -> T:
     """Run `main` to its end in virtual time, starting at `start_ns` nanoseconds.
 
     Raises:
         SimulationStalledError: it would never end: everything waits, or time does not move.
+        RealWorldError: it asks for a thread, a process, a signal, a real socket or file; or it is
+            `strict` and somebody has read real time or unseeded randomness.
     """
-    return _run(main, SimulationLoop(start_ns=start_ns, schedule=schedule))
+    return _run(main, SimulationLoop(start_ns=start_ns, schedule=schedule, strict=strict))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +129,7 @@ class Played(Generic[T]):
     @property
     def lifted(self) -> Schedule:
         """The same order as sparse deviations, which can be edited and shrunk; a seed cannot."""
-        return Schedule(seed=self.schedule.seed, deviations=self.deviations)
+        return replace(self.schedule, policy="fifo", deviations=self.deviations)
 
 
 def play(main: Coroutine[Any, Any, T], schedule: Schedule | None = None) -> Played[T]:

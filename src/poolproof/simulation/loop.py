@@ -7,6 +7,7 @@ A loop of its own rather than a selector that jumps: what the stock loop does fo
 import asyncio
 import contextlib
 import gc
+import hashlib
 import heapq
 import itertools
 import threading
@@ -17,9 +18,12 @@ from contextvars import Context
 from types import BuiltinFunctionType
 from typing import Any, Final, TypeVarTuple, cast
 
+from poolproof.simulation import trespass
+from poolproof.simulation.chance import Points
 from poolproof.simulation.endpoints import Endpoints
 from poolproof.simulation.network import Network
 from poolproof.simulation.order import Order, Step
+from poolproof.simulation.pairs import Pairs
 from poolproof.simulation.randomness import Streams
 from poolproof.simulation.refusal import RefusesTheRealWorld, refuse
 from poolproof.simulation.schedule import Deviation, Schedule, policy_of
@@ -81,6 +85,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         streams: the randomness of this run; `streams.user` is for the code under test.
         trace: what has happened, as a hash.
         network: the hosts in it, and what lies between them.
+        points: those of `buggify`, if the schedule asks for them.
 
     Example:
         >>> loop = SimulationLoop()
@@ -100,6 +105,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         schedule: Schedule | None = None,
         time_limit: float = 30 * DAY_S,
         step_limit: int = 1_000_000,
+        strict: bool = False,
     ) -> None:
         """Make a loop that stands at `start_ns`.
 
@@ -108,6 +114,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
             schedule: first-in-first-out with seed 0, unless given.
             time_limit: virtual seconds; a run that gets past them is ended by `TimeLimitError`.
             step_limit: steps and callbacks at one instant; more end the run by `LivelockError`.
+            strict: fail a run in which somebody reads real time or unseeded randomness; slower.
         """
         super().__init__()
         self.now_ns = start_ns
@@ -115,13 +122,17 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         self.streams = Streams.of(self.schedule.seed)
         self.trace = Trace()
         self.new_number: Callable[[], int] = itertools.count(1).__next__
+        self._new_token: Callable[[], int] = itertools.count().__next__
         self._new_task_number: Callable[[], int] = itertools.count(1).__next__
         self._strangers: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = (
             weakref.WeakKeyDictionary()
         )
+        self.points = Points(self.schedule.seed) if self.schedule.buggify else None
         self.network = Network(self, self.streams.network)
         self._limit_ns = start_ns + round(time_limit * _NS)
         self._step_limit = step_limit
+        self._strict = strict
+        self._pairs = Pairs()
         self._ready: deque[Step | Call] = deque()
         self._timers: list[tuple[int, int, Call]] = []
         self._new_timer: Callable[[], int] = itertools.count().__next__
@@ -136,6 +147,15 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
     def deviations(self) -> tuple[Deviation, ...]:
         """Where this run has left first-in-first-out so far: what `Schedule` needs to replay it."""
         return tuple(self._order.deviations) if self._order else ()
+
+    def ready(self) -> list[Step | Call]:
+        """Return what is queued for now: the steps of tasks as (step, arguments, context), and calls."""
+        return [*(self._order.waiting() if self._order else ()), *self._ready]
+
+    def new_token(self) -> str:
+        """Return 32 hexadecimal digits that nothing else in this run has, the same in each run of the seed."""
+        name = f"{self.schedule.seed}/token/{self._new_token()}"
+        return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
 
     def time(self) -> float:
         """Return the virtual time in seconds."""
@@ -209,6 +229,30 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
             raise refuse("call_soon_threadsafe from another thread", "a thread")
         return self.call_soon(callback, *args, context=context)
 
+    def add_reader(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
+        """Call back when an end of a socket pair of this process can be read.
+
+        Raises:
+            RealWorldError: it is another file; see `pairs`.
+        """
+        self._pairs.add("reader", fd, (callback, args))
+
+    def add_writer(self, fd: Any, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
+        """Call back when an end of a socket pair of this process can be written.
+
+        Raises:
+            RealWorldError: it is another file; see `pairs`.
+        """
+        self._pairs.add("writer", fd, (callback, args))
+
+    def remove_reader(self, fd: Any) -> bool:
+        """Undo `add_reader`; return whether there was anything to undo."""
+        return self._pairs.remove("reader", fd)
+
+    def remove_writer(self, fd: Any) -> bool:
+        """Undo `add_writer`; return whether there was anything to undo."""
+        return self._pairs.remove("writer", fd)
+
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future whose place in a set is the same in every process."""
         return SimulatedFuture(loop=self)
@@ -226,8 +270,10 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
 
         Raises:
             SimulationStalledError: it would never end.
+            RealWorldError: the loop is strict, and somebody has read what no seed decides.
         """
-        with _garbage_collected_by_steps():
+        watch = trespass.refused() if self._strict else contextlib.nullcontext()
+        with _garbage_collected_by_steps(), watch:
             super().run_forever()
 
     def close(self) -> None:
@@ -247,7 +293,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
             else:
                 self._run_as_picked(self._order)
             if not self._stopping:
-                self._move_time()
+                self._go_on()
 
     def _run_in_order(self) -> None:
         ready, record = self._ready, self.trace.entries.append
@@ -295,6 +341,14 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         except BaseException as error:  # noqa: BLE001 - as the stock loop: reported, not raised
             message = f"Exception in callback {call!r}"
             self.call_exception_handler({"message": message, "exception": error, "handle": call})
+
+    def _go_on(self) -> None:
+        """Nothing is ready: find what has arrived meanwhile, or else let time pass."""
+        due = self._pairs.due() if self._pairs else ()
+        for callback, arguments in due:
+            self.call_soon(callback, *arguments)
+        if not due:
+            self._move_time()
 
     def _move_time(self) -> None:
         timers = self._timers

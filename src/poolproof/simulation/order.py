@@ -46,6 +46,11 @@ class Order:
             else:
                 self._callbacks.append((self._arrivals, item))
 
+    def waiting(self) -> list[Step | Call]:
+        """Return all that has arrived and not yet had its turn."""
+        steps = [step for _, _, step in (*self._steps, *self._put_off)]
+        return [*(call for _, call in self._callbacks), *steps]
+
     def callback(self) -> Call | None:
         """Take the callback that is due before any choice: no step was queued before it."""
         if self._callbacks and (not self._steps or self._callbacks[0][0] < self._steps[0][0]):

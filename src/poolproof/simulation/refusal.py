@@ -17,7 +17,7 @@ _INSTEAD: Final = {
     _PROCESSES: "test it on the full layer",
     _SIGNALS: "call what the signal would call",
     _SOCKETS: "give a host and a port: both ends are then kept in memory",
-    _FILES: "read and write it outside of the simulation",
+    _FILES: "only a socket pair with both ends in this process may be waited for",
     _TLS: "test it on the full layer",
 }
 
@@ -60,10 +60,6 @@ class RefusesTheRealWorld:
     subprocess_shell: Any = _refused("subprocess_shell", _PROCESSES)
     add_signal_handler: Any = _refused("add_signal_handler", _SIGNALS)
     remove_signal_handler: Any = _refused("remove_signal_handler", _SIGNALS)
-    add_reader: Any = _refused("add_reader", _FILES)
-    remove_reader: Any = _refused("remove_reader", _FILES)
-    add_writer: Any = _refused("add_writer", _FILES)
-    remove_writer: Any = _refused("remove_writer", _FILES)
     connect_read_pipe: Any = _refused("connect_read_pipe", _FILES)
     connect_write_pipe: Any = _refused("connect_write_pipe", _FILES)
     sendfile: Any = _refused("sendfile", _FILES)

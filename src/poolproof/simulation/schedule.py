@@ -39,6 +39,7 @@ class Schedule:
             past the last ready task takes the last.
         depth: how many orderings `pct` aims at, how often `delay` may deviate.
         length: about how many steps the run has: where `pct` and `delay` spread their changes.
+        buggify: whether the points of `buggify` may fire.
 
     Raises:
         UsageError: a policy that does not exist, a number out of bounds, deviations that are not in
@@ -50,6 +51,7 @@ class Schedule:
     deviations: tuple[Deviation, ...] = ()
     depth: int = 3
     length: int = 200
+    buggify: bool = False
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
@@ -84,10 +86,12 @@ def from_json(data: dict[str, Any]) -> Schedule:
 
 
 def to_json(schedule: Schedule) -> dict[str, Any]:
-    """Return the schedule as JSON: its policy, its seed and its deviations; depth and length where they count."""
+    """Return the schedule as JSON: its policy, its seed and its deviations; the rest where it counts."""
     data: dict[str, Any] = {"policy": schedule.policy, "seed": schedule.seed}
     if schedule.policy in {"pct", "delay"}:
         data |= {"depth": schedule.depth, "length": schedule.length}
+    if schedule.buggify:
+        data["buggify"] = True
     return data | {"deviations": [list(deviation) for deviation in schedule.deviations]}
 
 

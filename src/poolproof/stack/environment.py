@@ -1,13 +1,13 @@
 """What one stack is made from, and how everything in it is found: through the environment, never a global."""
 
 import logging
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from poolproof import simulation
 from poolproof.config import LAYERS, Config, load
 from poolproof.errors import PoolClosedError, UsageError
 from poolproof.ledger import Ledger
@@ -168,7 +168,7 @@ def build_test_env(
     spec = target if isinstance(target, WorkerSpec) else WorkerSpec(target=target)
     if spec.init_seconds != settings.init_timeout:
         spec = replace(spec, init_seconds=settings.init_timeout)
-    test_id = f"test_{uuid.uuid4().int >> 64}"
+    test_id = f"test_{int(simulation.token()[:16], 16)}"
     return Environment(
         test_id=test_id,
         test=test or test_id,

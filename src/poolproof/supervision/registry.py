@@ -3,11 +3,11 @@
 Structured, within a scope that nobody else has, and free again the moment their holder has ended.
 """
 
-import uuid
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from poolproof import simulation
 from poolproof.errors import PoolproofError
 from poolproof.supervision.overriding import override
 from poolproof.supervision.process import Process
@@ -18,7 +18,8 @@ from poolproof.supervision.reasons import ExitReason
 class Scope:
     """The place where one tree's names live.
 
-    Two scopes are never equal, not even across processes or machines.
+    Two scopes are never equal, not even across processes or machines; under simulation, the n-th of
+    one run equals the n-th of another with its seed, and no other.
 
     Attributes:
         label: for people; may be the same in many scopes.
@@ -27,7 +28,7 @@ class Scope:
     """
 
     label: str
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    token: str = field(default_factory=simulation.token)
 
     def name(self, *parts: Hashable) -> "Name":
         """Return the name with these parts in this scope."""

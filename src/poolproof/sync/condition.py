@@ -159,9 +159,15 @@ async def wait_all_tasks_blocked(
         _watching.discard(me)
 
 
-def _idle(handle: Any) -> bool:
-    """Return whether a callback that is ready is none, or the step of a call of ours."""
-    return handle.cancelled() or getattr(handle._callback, "__self__", None) in _watching  # noqa: SLF001
+def _idle(ready: Any) -> bool:
+    """Return whether what is ready is a cancelled callback, or the step of a call of ours.
+
+    The stock loop keeps handles; the simulation keeps calls, and its steps as tuples.
+    """
+    if hasattr(ready, "cancelled"):
+        callback = getattr(ready, "callback", getattr(ready, "_callback", None))
+        return ready.cancelled() or getattr(callback, "__self__", None) in _watching
+    return getattr(ready[0], "__self__", None) in _watching
 
 
 def _runnable() -> list[asyncio.Task[Any]]:

@@ -10,6 +10,7 @@ from poolproof.chaos.crashpoints import (
     Effect,
     Place,
     _short,
+    again,
     entry_of,
     judged,
     points_of,
@@ -23,6 +24,7 @@ from poolproof.plan import Plan, Point
 from tests.unit.checkers.histories import History, plan
 
 if TYPE_CHECKING:
+    from poolproof.chaos.result import PointEntry
     from poolproof.chaos.trials import Trials
 
 pytestmark = pytest.mark.unit
@@ -42,8 +44,14 @@ class Played:
         self.told: list[dict[str, Any] | None] = []
 
     async def play(
-        self, plan: Plan, *, reference: Trial | None = None, points: dict[str, Any] | None = None
+        self,
+        plan: Plan,
+        *,
+        reference: Trial | None = None,
+        points: dict[str, Any] | None = None,
+        urgent: bool = False,
     ) -> Trial:
+        assert not urgent, "a sweep has time"
         self.plans.append(plan)
         self.told.append(points)
         return Trial(plan, tuple(self.history.events), reference)
@@ -101,6 +109,19 @@ def test_there_is_a_trial_for_each_place_and_effect() -> None:
 
 def test_a_place_that_no_worker_came_to_is_unreached() -> None:
     assert swept(Played(History().start()), "kill") == [("kill", "unreached", False)] * 2
+
+
+def test_where_a_pool_did_not_survive_is_struck_anew_and_the_old_entry_goes() -> None:
+    places = [PLACE, Place("/lib/p.py", "p.py", 7, "f")]
+    survived = entry_of(places[0], "kill", "survived")
+    stopped = entry_of(places[1], "kill", "stopped")
+    points: dict[PointEntry, Trial | None] = {survived: None, stopped: None}
+    played = Played(struck())
+    found = asyncio.run(again(cast("Trials", played), plan(), places, points))
+
+    assert list(points) == [survived]
+    assert [(entry.file, entry.line) for entry in found] == [("p.py", 7)]
+    assert [p.point.line for p in played.plans if p.point] == [7]
 
 
 @pytest.mark.parametrize(("seconds", "reserve"), [(0, 0), (10, 20)])

@@ -15,6 +15,7 @@ from poolproof.chaos.trials import (
     _why_not_started,
     left_behind,
     slots,
+    spoilt,
 )
 from poolproof.history import Event
 from poolproof.plan import Target
@@ -44,6 +45,26 @@ def facts(history: History, style: str = "plain") -> frozenset[str]:
     told = trial.start[1]
     assert told
     return _facts(trial, told.data, style) - {"unprivileged"}
+
+
+def started() -> History:
+    return History("kill-busy").start().submit(1, role="warmup")
+
+
+def test_a_trial_that_is_stuck_before_its_fault_was_spoilt_by_another() -> None:
+    assert spoilt(
+        started().mark("suspect", op="job", why="overdue").trial(reference=warm().trial())
+    )
+
+
+def test_a_trial_that_is_stuck_after_its_fault_was_not() -> None:
+    history = started().ran(1).ok(1).inject(ONE).mark("suspect", op="job", why="quiet")
+
+    assert not spoilt(history.trial(reference=warm().trial()))
+
+
+def test_without_a_reference_nobody_can_tell_that_a_trial_was_spoilt() -> None:
+    assert not spoilt(started().mark("suspect", op="job", why="overdue").trial())
 
 
 def test_jobs_in_other_processes_make_a_pool_of_processes() -> None:

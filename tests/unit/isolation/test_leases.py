@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ import msgspec
 import pytest
 
 from poolproof.errors import UsageError
-from poolproof.isolation import leases
+from poolproof.isolation import claims, leases, locks
+from poolproof.isolation.claims import Claim
 from poolproof.isolation.leases import Lease, ProcessesLeftError
 from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
@@ -22,9 +24,11 @@ GONE = 2**22 + 1  # above the greatest pid there can be
 
 
 @pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path
+    yield tmp_path
+    for run in list(leases._marks):
+        os.close(leases._marks.pop(run))
 
 
 def left(run: str, pid: int = GONE, born: int = 7) -> Lease:
@@ -131,6 +135,171 @@ class TestAbandoned:
         (leases.home() / "dead1.lease").write_bytes(msgspec.json.encode(lease))
 
         assert list(leases.abandoned()) == []
+
+
+class TestStrays:
+    @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"run": "x"}', b"[1]", b"null"])
+    @pytest.mark.parametrize("name", ["aaa.lease", "aaa.begun"])
+    def test_what_is_no_whole_lease_is_removed(self, text: bytes, name: str) -> None:
+        stray = leases.home() / name
+        stray.write_bytes(text)
+
+        assert leases.reap() == [f"removed {stray}, which is no whole lease"]
+        assert list(leases.home().iterdir()) == []
+
+    def test_one_that_names_a_directory_elsewhere_goes_and_the_directory_stays(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "precious").mkdir()
+        lease = Lease(run="dead1", pid=GONE, born=1, directory=str(tmp_path / "precious"))
+        (leases.home() / "dead1.lease").write_bytes(msgspec.json.encode(lease))
+
+        assert len(leases.reap()) == 1
+        assert (tmp_path / "precious").exists()
+
+    def test_one_that_a_dead_process_had_begun_is_removed(self) -> None:
+        lease = Lease(run="new", pid=GONE, born=1, directory=str(leases.home() / "new"))
+        (leases.home() / "new.begun").write_bytes(msgspec.json.encode(lease))
+
+        assert len(leases.reap()) == 1
+
+    def test_one_that_a_living_process_has_begun_is_spared(self) -> None:
+        me = procfs.identity(os.getpid())
+        assert me
+        lease = Lease(run="new", pid=me.pid, born=me.born, directory=str(leases.home() / "new"))
+        (leases.home() / "new.begun").write_bytes(msgspec.json.encode(lease))
+
+        assert leases.reap() == []
+
+    def test_one_that_is_being_written_is_spared(self) -> None:
+        with (leases.home() / "new.begun").open("wb"):
+            assert leases.reap() == []
+
+    def test_one_that_was_finished_while_it_was_looked_at_is_spared(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        me = procfs.identity(os.getpid())
+        assert me
+        lease = Lease(run="new", pid=me.pid, born=me.born, directory=str(leases.home() / "new"))
+        begun = leases.home() / "new.begun"
+        begun.touch()
+
+        def finish(path: Path) -> bool:
+            path.write_bytes(msgspec.json.encode(lease))
+            return False
+
+        monkeypatch.setattr(leases, "_open_somewhere", finish)
+
+        assert leases.reap() == []
+
+    def test_a_damaged_lease_whose_owner_lives_is_spared(self) -> None:
+        lease = leases.take("mine")
+        lease.file.write_bytes(b"{")
+
+        assert leases.reap() == []
+        assert Path(lease.directory).exists()
+
+    def test_a_directory_that_no_lease_claims_is_removed(self) -> None:
+        (leases.home() / "left" / "below").mkdir(parents=True)
+
+        assert leases.reap() == [f"removed {leases.home() / 'left'}, which no lease claims"]
+
+
+class TestPorts:
+    def test_the_port_of_a_dead_run_is_freed_and_that_of_a_living_one_is_not(self) -> None:
+        dead, mine = left("dead1"), leases.take("mine")
+        ports = leases.home() / leases.PORTS
+        ports.mkdir()
+        os.link(dead.file, ports / "10001")
+        os.link(mine.file, ports / "10002")
+        (ports / "10003").write_text("{")
+
+        assert leases.reap()[1:] == ["freed port 10001 of run dead1", "freed port 10003"]
+        assert [path.name for path in ports.iterdir()] == ["10002"]
+
+
+class TestLocks:
+    def test_the_ticket_of_the_dead_goes_and_that_of_the_living_stays(self) -> None:
+        folder = leases.home() / leases.LOCKS / "db"
+        ticket = locks.acquire(folder, "write", "me", 1)
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(folder / "00000002.read"))
+
+        assert leases.reap() == ["cleared 1 dead in the queue of lock db"]
+        assert (folder / "00000001.write").exists()
+        ticket.release()
+        leases.reap()
+        assert not folder.exists()
+
+
+class TestReapers:
+    def test_two_do_not_work_at_once(self) -> None:
+        left("dead1")
+        descriptor = os.open(leases.home(), os.O_RDONLY)
+        try:
+            assert locks.locked(descriptor, 0)
+            assert leases.reap(wait=0.01) == [
+                "expected to reap alone within 0.01 s, got another reaper still at work"
+            ]
+        finally:
+            os.close(descriptor)
+        assert len(leases.reap()) == 1
+
+    def test_a_forked_child_that_kept_nothing_but_the_mark_is_ended(self) -> None:
+        """Its environment is that of whoever executed this process: nothing there tells whose it is."""
+        program = (
+            "import os, sys\nfrom poolproof.isolation import leases\n"
+            "lease = leases.take('dead1')\n"
+            "pid = os.fork()\nif not pid: os.setsid(); input()\nprint(pid, flush=True); os._exit(0)"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as top:
+            assert top.stdout
+            child = procfs.identity(int(top.stdout.readline()))
+            assert child
+            top.wait(10)
+            assert procfs.alive(child)
+            lines = leases.reap()
+
+        assert lines[0] == "run dead1: ended 1 processes that were left without a keeper"
+        assert not procfs.alive(child)
+
+
+class TestClaims:
+    def test_what_a_dead_run_has_claimed_elsewhere_is_removed(self, tmp_path: Path) -> None:
+        lease, path = left("dead1"), tmp_path / "elsewhere"
+        claims.note(Path(lease.directory, "below"), Claim("path", str(path)))
+        path.write_text("left")
+        lines = leases.reap()
+
+        assert f"run dead1: removed path {path}" in lines
+        assert not path.exists()
+
+    def test_what_the_living_claim_too_is_spared(self, tmp_path: Path) -> None:
+        lease, mine, path = left("dead1"), leases.take("mine"), tmp_path / "elsewhere"
+        Path(mine.directory, "below").mkdir()
+        for one in (lease, mine):
+            claims.note(Path(one.directory, "below"), Claim("path", str(path)))
+        path.write_text("living")
+        leases.reap()
+
+        assert path.exists()
+
+    def test_a_kind_that_is_not_known_here_is_said_and_kept(self) -> None:
+        lease = left("dead1")
+        claims.note(Path(lease.directory, "below"), Claim("schema", "s1"))
+        (line,) = leases.reap()
+
+        assert line.startswith("run dead1: expected claims of kind path, name, got schema s1")
+        assert lease.file.exists()
+
+    def test_a_name_that_is_taken_is_refused(self) -> None:
+        leases.take("mine")
+
+        with pytest.raises(UsageError, match=r"^expected a run name that nobody has, got mine"):
+            leases.take("mine")
+        assert [path.name for path in leases.home().glob("*.begun")] == []
 
 
 class TestReaping:

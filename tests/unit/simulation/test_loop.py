@@ -3,7 +3,9 @@
 import asyncio
 import contextvars
 import gc
+import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,3 +213,52 @@ def test_generators_that_are_left_are_closed() -> None:
     simulation.run(main())
 
     assert closed == [True]
+
+
+def test_what_is_ready_can_be_looked_at_under_every_policy() -> None:
+    async def main() -> int:
+        tasks = [asyncio.create_task(asyncio.sleep(0)) for _ in range(3)]
+        simulation.current().call_soon(int)
+        await asyncio.sleep(0)
+        ready = simulation.current().ready()
+        await asyncio.gather(*tasks)
+        return len(ready)
+
+    assert simulation.run(main()) == 3
+    assert simulation.run(main(), schedule=Schedule("delay", 3)) in range(2, 6)
+
+
+def test_a_socket_pair_of_this_process_may_be_waited_for() -> None:
+    async def main() -> list[bytes]:
+        loop, seen = simulation.current(), list[bytes]()
+        here, there = socket.socketpair()
+        with here, there:
+            loop.add_reader(here, lambda: seen.append(here.recv(100)))
+            loop.add_writer(there, lambda: there.send(b"x") and loop.remove_writer(there))
+            loop.call_later(5, there.send, b"y")
+            await simulation.advance(10)
+            assert loop.remove_reader(here)
+            assert not loop.remove_reader(here)
+        return seen
+
+    assert simulation.run(main()) == [b"x", b"y"]
+
+
+def test_a_connection_that_has_a_name_may_not(tmp_path: Path) -> None:
+    async def main(sock: socket.socket) -> None:
+        simulation.current().add_reader(sock, int)
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        with pytest.raises(simulation.RealWorldError, match="add_reader"):
+            simulation.run(main(listening))
+
+
+def test_a_token_is_new_each_time_and_the_same_in_each_run() -> None:
+    async def main() -> list[str]:
+        return [simulation.token() for _ in range(3)]
+
+    one, again = simulation.run(main()), simulation.run(main())
+
+    assert one == again
+    assert len({*one, *simulation.run(main(), schedule=Schedule(seed=1)), simulation.token()}) == 7

@@ -221,7 +221,10 @@ def test_the_json_of_a_lifted_schedule_is_short() -> None:
         ({"policy": "pct", "deviations": [[1, 1]]}, "expected deviations only from fifo"),
         ({"deviations": [[2, 1], [1, 1]]}, "steps ascending"),
         ({"deviations": [[2, 0]]}, r"expected deviations \(step >= 0, pick >= 1\)"),
-        ({"sede": 1}, "expected keys among policy, seed, deviations, depth, length, got sede"),
+        (
+            {"sede": 1},
+            "expected keys among policy, seed, deviations, depth, length, buggify, got sede",
+        ),
     ],
 )
 def test_a_bad_schedule_is_refused(data: Any, problem: str) -> None:

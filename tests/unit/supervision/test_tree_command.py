@@ -14,6 +14,7 @@ import pytest
 from poolproof.cli import tree as command
 from poolproof.errors import UsageError
 from poolproof.history import Event
+from poolproof.simulation import Schedule
 from poolproof.supervision import (
     KILL,
     ChildSpec,
@@ -48,7 +49,7 @@ def spec() -> SupervisorSpec:
     )
 
 
-def recorded(path: Path, simulated: Simulated) -> tuple[Node, bytes]:
+def recorded(path: Path, simulated: Simulated, seed: int = 0) -> tuple[Node, bytes]:
     """Run a tree that loses some children, into a history.
 
     Return its picture and the history before it stopped.
@@ -71,7 +72,7 @@ def recorded(path: Path, simulated: Simulated) -> tuple[Node, bytes]:
             await supervisor.stop()
             return seen
 
-    seen: tuple[Node, bytes] = simulated(main())
+    seen: tuple[Node, bytes] = simulated(main(), schedule=Schedule(seed=seed))
     return seen
 
 
@@ -158,8 +159,8 @@ def test_missing_history_is_an_error(tmp_path: Path) -> None:
 
 def test_two_trees_of_one_history_are_two_pictures(tmp_path: Path, simulated: Simulated) -> None:
     path = tmp_path / "history.jsonl"
-    recorded(path, simulated)
-    recorded(path, simulated)
+    recorded(path, simulated, seed=1)
+    recorded(path, simulated, seed=2)
 
     assert len(from_history(events(path.read_bytes()))) == 2
 

@@ -1,5 +1,6 @@
 """What every family of resources offers the guard: one cheap look, and a judgement of what has changed."""
 
+import threading
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
@@ -51,11 +52,19 @@ class Resource(Protocol):
 
     @property
     def fades(self) -> bool:
-        """Whether such a thing may end by itself in a moment, so that it is worth a wait."""
+        """Whether such a thing may be gone in a moment without anybody's doing, so that it is worth a wait."""
+        ...
+
+    @property
+    def steady(self) -> bool:
+        """Whether nothing but tests changes it, so that a look after one test serves before the next."""
         ...
 
     def look(self) -> State:
-        """Return what there is now; called twice a test, so in microseconds."""
+        """Return what there is now; called twice a test, so in microseconds.
+
+        The same object again means that nothing has changed.
+        """
         ...
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
@@ -94,6 +103,11 @@ class Same:
 
     def __repr__(self) -> str:
         return shown(self.value)
+
+
+def others_run() -> bool:
+    """Tell whether another thread runs, which may yet close what it has opened; alone, nothing changes by itself."""
+    return threading.active_count() > 1
 
 
 MOST_SHOWN: Final = 120

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from poolproof.isolation.blame import Notes, shortened
-from poolproof.isolation.resources.base import Change, Finding, State
+from poolproof.isolation.resources.base import Change, Finding, State, others_run
 
 _FOLDER: Final = "/proc/self/fd"
 
@@ -18,8 +18,13 @@ _FOLDER: Final = "/proc/self/fd"
 class Descriptors:
     """Descriptors by number and what they refer to: a number that is used again is a new one."""
 
-    slugs: Final = ("descriptor", "port")
-    fades: Final = True
+    slugs: Final = ("descriptor", "port", "event-loop")
+    steady: Final = True
+
+    @property
+    def fades(self) -> bool:
+        """Whether another thread may yet end it."""
+        return others_run()
 
     def look(self) -> State:
         """Return each descriptor's device and inode."""
@@ -40,6 +45,8 @@ class Descriptors:
             return None
         if link is None or number in _of_servants():
             return None
+        if loop := _loop_of(number):
+            return _unclosed(loop, number)
         owner = _socket_at(number, notes) if link.startswith("socket:") else None
         site = notes.sockets.get(owner) if owner else notes.opened.get(link)
         if not notes.mine(site):
@@ -53,6 +60,8 @@ class Descriptors:
     def undo(self, change: Change) -> None:
         """Close the object that owns it; a bare number may have an owner that nobody sees, so it stays."""
         assert isinstance(change.key, int)
+        if loop := _loop_of(change.key):
+            loop.close()
         for owner in owners(change.key):
             with suppress(Exception):
                 owner.close()
@@ -96,6 +105,34 @@ _SERVANTS: Final = (
     ("multiprocessing.resource_tracker", "_resource_tracker", ("_fd",)),
     ("multiprocessing.forkserver", "_forkserver", ("_forkserver_alive_fd",)),
 )
+
+
+def _loop_of(number: int) -> Any:
+    """Return the event loop to which a selector or a waking socket belongs."""
+    events = sys.modules.get("asyncio.selector_events")
+    if events is None or not (_link(number) or "").startswith(
+        ("anon_inode:[eventpoll]", "socket:")
+    ):
+        return None
+    for thing in gc.get_objects():
+        if isinstance(thing, events.BaseSelectorEventLoop) and number in _descriptors_of(thing):
+            return thing
+    return None
+
+
+def _descriptors_of(loop: Any) -> list[int]:
+    """Return the descriptor of the selector, then those of the two sockets."""
+    try:
+        return [loop._selector.fileno(), loop._ssock.fileno(), loop._csock.fileno()]  # noqa: SLF001
+    except (AttributeError, ValueError, OSError):
+        return []
+
+
+def _unclosed(loop: Any, number: int) -> Finding | None:
+    """Report a loop once, at its selector; one that runs elsewhere is at work, not left."""
+    if number != _descriptors_of(loop)[0]:
+        return None
+    return Finding(resource="event-loop", what=f"{type(loop).__name__} is not closed")
 
 
 def _listening(number: int) -> str | None:

@@ -6,10 +6,10 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Final
 
-from poolproof.isolation.blame import Notes
+from poolproof.isolation.blame import Notes, is_own
 from poolproof.isolation.resources.base import Change, Finding, Same, State, shown
 from poolproof.isolation.resources.settings import Setting, Settings
 
@@ -31,18 +31,25 @@ def settings() -> Settings:
             Setting("gc", "gc.isenabled", gc.isenabled, _switch_gc),
             Setting("gc", "gc.threshold", gc.get_threshold, lambda old: gc.set_threshold(*old)),
             Setting("gc", "gc.debug", gc.get_debug, gc.set_debug),
-            Setting("gc", "gc.callbacks", lambda: tuple(gc.callbacks), _refill(gc.callbacks)),
+            Setting("gc", "gc.callbacks", _callbacks, _set_callbacks),
             Setting("decimal", "decimal context", _decimal, _set_decimal),
             Setting("policy", "event loop policy", _policy, _set_policy),
         ]
     )
 
 
-def _refill(target: list[Any]) -> Callable[[Any], None]:
-    def write(old: Any) -> None:
-        target[:] = old
+def _callbacks() -> tuple[Any, ...]:
+    """Return those of the suite's own code: libraries set theirs at their first use, and for good."""
+    return tuple([c for c in gc.callbacks if _own(c)]) if gc.callbacks else ()
 
-    return write
+
+def _own(callback: Any) -> bool:
+    code = getattr(callback, "__code__", None)
+    return code is not None and is_own(code.co_filename)
+
+
+def _set_callbacks(old: Any) -> None:
+    gc.callbacks[:] = [*(c for c in gc.callbacks if not _own(c)), *old]
 
 
 def _sequence(name: str) -> Setting:
@@ -112,6 +119,7 @@ class ExitCallbacks:
     """How many functions wait for the end of the interpreter. Which, it does not tell; so they stay."""
 
     slugs: Final = ("atexit",)
+    steady: Final = False
     fades: Final = False
 
     def __init__(self, pytest_has_some: Callable[[], bool]) -> None:
@@ -152,6 +160,7 @@ class ContextVariables:
     """The values of context variables outside of any task."""
 
     slugs: Final = ("contextvar",)
+    steady: Final = False
     fades: Final = False
 
     def look(self) -> State:
@@ -179,11 +188,19 @@ class Modules:
     """Entries of `sys.modules` that went, were replaced, or were put there without an import."""
 
     slugs: Final = ("module",)
+    steady: Final = False
     fades: Final = False
+
+    def __init__(self) -> None:
+        self._values: list[Any] = []
+        self._state: State = {}
 
     def look(self) -> State:
         """Return the modules."""
-        return dict[Hashable, object](sys.modules)
+        values = list(sys.modules.values())
+        if values != self._values:
+            self._values, self._state = values, dict[Any, object](sys.modules)
+        return self._state
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
         """Report what no import explains: a module is imported once, and stays."""

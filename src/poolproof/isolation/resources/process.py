@@ -1,17 +1,18 @@
 """Settings of the process: environment, directory, umask, limits, locale, time zone, signals."""
 
-import _signal
 import locale
 import os
 import resource
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable  # noqa: TC003
+from contextlib import suppress
 from typing import Any, Final
 
 from poolproof.isolation.blame import Notes
-from poolproof.isolation.resources.base import ABSENT, Change, Finding, State, shown
+from poolproof.isolation.resources.base import ABSENT, Change, Finding, State, others_run, shown
 from poolproof.isolation.resources.settings import Setting, Settings
 
 
@@ -28,9 +29,45 @@ def settings() -> Settings:
             Setting("priority", "priority", lambda: os.getpriority(os.PRIO_PROCESS, 0), _set_nice),
             Setting("signal", "blocked signals", _blocked, _block),
             *(_timer(name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")),
-            *(_limit(name) for name in dir(resource) if name.startswith("RLIMIT_")),
         ]
     )
+
+
+class Limits:
+    """The limits of the process. They are read when they were set from Python; else 16 calls would say nothing."""
+
+    slugs: Final = ("rlimit",)
+    fades: Final = False
+    steady: Final = False
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self._names = {
+            name: getattr(resource, name) for name in dir(resource) if name[:7] == "RLIMIT_"
+        }
+        self._state = self._read()
+
+    def _read(self) -> State:
+        return {name: resource.getrlimit(which) for name, which in self._names.items()}
+
+    def look(self) -> State:
+        """Return each limit as (soft, hard)."""
+        if "rlimit" in self._notes.settings:
+            self._state = self._read()
+        return self._state
+
+    def judge(self, change: Change, notes: Notes) -> Finding:
+        """Report every change."""
+        where = str(notes.settings.get("rlimit", ""))
+        what = f"{change.key}: {change.old} -> {change.new}"
+        return Finding(resource="rlimit", what=what, where=where)
+
+    def undo(self, change: Change) -> None:
+        """Set the old limit; a hard limit that was lowered stays so without privileges."""
+        old: Any = change.old
+        with suppress(OSError, ValueError):
+            resource.setrlimit(self._names[str(change.key)], old)
+        self._state = self._read()
 
 
 _SOCKET_TIMEOUT: Final = (socket.getdefaulttimeout, socket.setdefaulttimeout)
@@ -44,7 +81,10 @@ def _directory() -> str:
 
 
 def _umask() -> int:
-    """Read it from /proc: to set and restore it would race with the other threads."""
+    """Read it by setting it for a moment, or from /proc if that would race with another thread."""
+    if not others_run():
+        os.umask(found := os.umask(0o077))
+        return found
     descriptor = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
     try:
         text = os.read(descriptor, 512)
@@ -80,36 +120,30 @@ def _block(old: Any) -> None:
 def _timer(name: str) -> Setting:
     which = getattr(signal, name)
     armed: Callable[[], bool] = lambda: signal.getitimer(which)[0] > 0  # noqa: E731
-    return Setting("signal", f"{name} armed", armed, lambda _old: signal.setitimer(which, 0))
-
-
-def _limit(name: str) -> Setting:
-    which = getattr(resource, name)
-    return Setting(
-        "rlimit",
-        name,
-        lambda: resource.getrlimit(which),
-        lambda old: resource.setrlimit(which, old),
-    )
+    disarm: Callable[[Any], object] = lambda _old: signal.setitimer(which, 0)  # noqa: E731
+    return Setting("signal", f"{name} armed", armed, disarm, harmless=False)
 
 
 class SignalHandlers:
     """What each signal does."""
 
     slugs: Final = ("signal",)
+    steady: Final = False
     fades: Final = False
 
     def __init__(self) -> None:
         self._signals = [int(number) for number in signal.valid_signals()]
 
     def look(self) -> State:
-        """Return each signal's handler, by the C function: enumerations would cost ten times more."""
-        return {number: _signal.getsignal(number) for number in self._signals}
+        """Return each signal's handler."""
+        return {number: _getsignal(number) for number in self._signals}
 
-    def judge(self, change: Change, notes: Notes) -> Finding:
-        """Report every change."""
+    def judge(self, change: Change, notes: Notes) -> Finding | None:
+        """Report every change; pytest-timeout takes its handler away as soon as a test has failed."""
         del notes
         assert isinstance(change.key, int)
+        if getattr(change.old, "__module__", None) == "pytest_timeout":
+            return None
         name = signal.Signals(change.key).name if change.key in _NAMED else str(change.key)
         return Finding(
             resource="signal", what=f"{name}: {_handler(change.old)} -> {_handler(change.new)}"
@@ -122,11 +156,13 @@ class SignalHandlers:
             signal.signal(change.key, change.old)  # type: ignore[arg-type]
 
 
+# The C function: that of the module `signal` makes an enumeration's member of each result, at ten times the cost.
+_getsignal: Final = sys.modules["_signal"].getsignal
 _NAMED: Final = frozenset(int(number) for number in signal.Signals)
 
 
 def _handler(value: object) -> str:
-    if isinstance(value, int) and value in iter(signal.Handlers):
+    if isinstance(value, int):
         return signal.Handlers(value).name
     return "one not made in Python" if value is None else shown(value)
 
@@ -139,6 +175,7 @@ class Environment:
     """The environment, and what went into it past `os.environ`."""
 
     slugs: Final = ("environment",)
+    steady: Final = False
     fades: Final = False
 
     def __init__(self, notes: Notes) -> None:

@@ -5,22 +5,24 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from poolproof.isolation.blame import Notes
-from poolproof.isolation.resources.base import Change, Finding, State, shown
+from poolproof.isolation.resources.base import ABSENT, Change, Finding, State, shown
 
 
 class Setting(NamedTuple):
-    """One setting: the kind of resource it is, its name, how it is read, and how it is put back."""
+    """One setting: the kind of resource it is, its name, how it is read, how it is put back, and what is harmless."""
 
     resource: str
     name: str
     read: Callable[[], Any]
     write: Callable[[Any], object] | None = None
+    harmless: object = ABSENT
 
 
 class Settings:
     """Settings of one sort. What cannot be read on this platform is left out from the beginning."""
 
     fades: Final = False
+    steady: Final = False
 
     def __init__(self, settings: Sequence[Setting]) -> None:
         self._settings = {s.name: s for s in settings if _readable(s)}
@@ -31,9 +33,11 @@ class Settings:
         """Read each setting."""
         return {name: read() for name, read in self._reads}
 
-    def judge(self, change: Change, notes: Notes) -> Finding:
-        """Report every change."""
+    def judge(self, change: Change, notes: Notes) -> Finding | None:
+        """Report every change but one to the value that does no harm."""
         setting = self._settings[str(change.key)]
+        if change.new == setting.harmless:
+            return None
         site = notes.settings.get(setting.resource)
         return Finding(
             resource=setting.resource,

@@ -12,6 +12,7 @@ class Threads:
     """The threads that Python knows."""
 
     slugs: Final = ("thread",)
+    steady: Final = False
     fades: Final = True
 
     def look(self) -> State:

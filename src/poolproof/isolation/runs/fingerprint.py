@@ -18,6 +18,7 @@ import threading
 import types
 import warnings
 import zlib
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -40,6 +41,7 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 _NOT_THE_TESTS: Final = ("PYTEST_", "POOLPROOF_", "COV_")
 _NOT_THE_SUITES: Final = (".", "__pycache__", "node_modules", "venv", "site-packages")
 _GONE: Final = object()
+_MAPPINGS: Final = (dict, defaultdict, OrderedDict, Counter)
 _CACHED: Final = type(lru_cache(len))
 _PLAIN: Final = (str, bytes, int, float, complex, bool, type(None))
 _CODE: Final = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
@@ -223,7 +225,9 @@ def _described(value: Any, depth: int) -> str:
 def _with_fields(value: Any, depth: int) -> str:
     """Return a mapping or an object with what is in it."""
     try:
-        found: Any = value if type(value) in (dict,) else object.__getattribute__(value, "__dict__")
+        found: Any = (
+            value if type(value) in _MAPPINGS else object.__getattribute__(value, "__dict__")
+        )
     except AttributeError:
         return _named(value)
     fields = cast("dict[object, object]", found)

@@ -26,7 +26,7 @@ class Leak(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
 
 
-class Test(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One test in one run.
 
     Attributes:
@@ -84,7 +84,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         exit: pytest's exit code; None if it never came to its end.
     """
 
-    tests: Mapping[str, Test] = {}
+    tests: Mapping[str, Case] = {}
     collected: tuple[str, ...] = ()
     workers: int = 0
     warnings: tuple[Warned, ...] = ()
@@ -143,7 +143,7 @@ def gather(lines: Iterator[dict[str, Any]]) -> Record | None:
     """Return the run that these lines tell of; None if they tell of none."""
     began: dict[str, Any] | None = None
     ended: dict[str, Any] = {}
-    tests: dict[str, Test] = {}
+    tests: dict[str, Case] = {}
     started: dict[str, float] = {}
     collected: dict[str, None] = {}
     warned: list[Warned] = []
@@ -156,7 +156,7 @@ def gather(lines: Iterator[dict[str, Any]]) -> Record | None:
             case "start":
                 started[line["test"]] = line["at"]
             case "test":
-                tests[line["test"]] = _worse(msgspec.convert(line, Test), tests.get(line["test"]))
+                tests[line["test"]] = _worse(msgspec.convert(line, Case), tests.get(line["test"]))
             case "warning":
                 warned.append(msgspec.convert(line, Warned))
             case "end":
@@ -176,14 +176,14 @@ def gather(lines: Iterator[dict[str, Any]]) -> Record | None:
     )
 
 
-def _worse(new: Test, old: Test | None) -> Test:
+def _worse(new: Case, old: Case | None) -> Case:
     """Return what stands of two lines about one test: what is bad, else the later one."""
     return old if old is not None and old.bad and not new.bad else new
 
 
-def _died(started: Mapping[str, float], tests: Mapping[str, Test]) -> Iterator[tuple[str, Test]]:
+def _died(started: Mapping[str, float], tests: Mapping[str, Case]) -> Iterator[tuple[str, Case]]:
     """Yield the tests that began and never ended: their process was gone."""
     for test, at in started.items():
         if test not in tests:
             message = "its process ended in the middle of it"
-            yield test, Test(test=test, outcome="crashed", at=at, message=message)
+            yield test, Case(test=test, outcome="crashed", at=at, message=message)

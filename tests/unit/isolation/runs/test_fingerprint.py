@@ -95,7 +95,7 @@ def test_a_listening_port_is_seen_and_its_socket_stays_open(tmp_path: Path) -> N
         (len, max),
         (None, Settings()),
     ],
-    ids=repr,
+    ids=["key", "value", "order", "depth", "number", "function", "object"],
 )
 def test_a_global_that_changed_is_seen(
     first: object, second: object, module: types.ModuleType, tmp_path: Path

@@ -1,0 +1,120 @@
+"""Files that a test made outside of its own directory, and shared memory."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from poolproof.isolation.blame import Notes
+from poolproof.isolation.resources.base import Change, Finding, State, others_run
+
+_SHARED_MEMORY: Final = "/dev/shm/"
+
+
+class Files:
+    """Paths that this process made in the temporary directory, the root of the suite or the working directory.
+
+    Only what was made by this process counts: the temporary directory is everybody's. What pytest keeps for
+    itself, and what begins with a dot, is none of it.
+    """
+
+    slugs: Final = ("temporary-file", "file")
+    steady: Final = False
+    fades: Final = False
+
+    def __init__(self, notes: Notes, root: str, pytest_keeps: Callable[[], str | None]) -> None:
+        """Begin to watch.
+
+        Args:
+            notes: where made paths are noted.
+            root: the root of the suite.
+            pytest_keeps: the directory below which tests have their `tmp_path`.
+        """
+        self._notes = notes
+        self._root = os.path.realpath(root)
+        self._temporary = tempfile.gettempdir()
+        self._pytests = os.path.join(self._temporary, "pytest-of-")
+        self._pytest_keeps = pytest_keeps
+
+    def look(self) -> State:
+        """Return what was made in this turn and is still there."""
+        if not self._notes.made:
+            return {}
+        kept = self._pytest_keeps()
+        return {
+            path: True
+            for path in list(self._notes.made)
+            if self._slug(path) and os.path.lexists(path) and not (kept and path.startswith(kept))
+        }
+
+    def _slug(self, path: str) -> str:
+        name = path.rpartition(os.sep)[2]
+        if name.startswith("__pycache__") or name.endswith(".pyc") or f"{os.sep}." in path:
+            return ""
+        below = [
+            folder for folder in (self._root, self._temporary) if path.startswith(folder + os.sep)
+        ]
+        nearest = max(below, key=len, default="")
+        if nearest == self._root:
+            return "file"
+        return "temporary-file" if nearest and not path.startswith(self._pytests) else ""
+
+    def judge(self, change: Change, notes: Notes) -> Finding | None:
+        """Report the topmost of what was made."""
+        path = str(change.key)
+        site = notes.made.get(path)
+        parent = os.path.dirname(path)
+        if not change.appeared or parent in notes.made or not notes.mine(site):
+            return None
+        where = f"made at {site}" if site else ""
+        return Finding(resource=self._slug(path), what=path, where=where)
+
+    def undo(self, change: Change) -> None:
+        """Remove it."""
+        path = Path(str(change.key))
+        with suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                _remove_tree(path)
+            else:
+                path.unlink()
+
+
+def _remove_tree(path: Path) -> None:
+    import shutil  # noqa: PLC0415 (only for those who leave directories)
+
+    shutil.rmtree(path, ignore_errors=True)
+
+
+class SharedMemory:
+    """Segments in /dev/shm that this process has mapped: the folder itself is everybody's."""
+
+    slugs: Final = ("shared-memory",)
+    steady: Final = False
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    @property
+    def fades(self) -> bool:
+        """Whether another thread may yet end it."""
+        return others_run()
+
+    def look(self) -> State:
+        """Return those that are still there."""
+        segments = self._notes.segments
+        return {name: True for name in list(segments) if os.path.lexists(_SHARED_MEMORY + name)}
+
+    def judge(self, change: Change, notes: Notes) -> Finding | None:
+        """Report a segment that was made in this turn."""
+        site = notes.segments.get(str(change.key))
+        if not change.appeared or not notes.mine(site):
+            return None
+        where = f"mapped at {site}" if site else ""
+        return Finding(resource="shared-memory", what=f"{_SHARED_MEMORY}{change.key}", where=where)
+
+    def undo(self, change: Change) -> None:
+        """Remove it."""
+        with suppress(OSError):
+            os.unlink(f"{_SHARED_MEMORY}{change.key}")
