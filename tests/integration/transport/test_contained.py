@@ -89,12 +89,13 @@ async def test_close_leaves_nothing() -> None:
     async with staged(spares=1) as (stage, transport, _notes):
         worker = await stage.worker(Parent)
         family = await worker.ask(None)
-        top = keeper(transport)
+        assert transport._lease is not None
+        top, run = keeper(transport), transport._lease.run
         below = list(procfs.descendants(top))
         await transport.close()
 
         assert living([top, *below, *family]) == []
-        assert not list(leases.home().glob("pool-*"))
+        assert not list(leases.home().glob(f"{run}*"))
 
 
 @pytest.mark.parametrize("who", [zygote, keeper])
