@@ -239,14 +239,15 @@ async def _what_awaits_and_what_waits_can_be_cancelled(stage: Stage) -> None:
 @_case
 async def _what_is_recalled_is_not_begun(stage: Stage) -> None:
     worker = await stage.worker(targets.Awaiting)
-    napping, second, third, last = worker.send(["nap", 0.02], ["count"], ["count"], ["count"])
-    await _until_begun(worker, napping)
+    hanging, second, third, last = worker.send(["hang"], ["count"], ["count"], ["count"])
+    await _until_begun(worker, hanging)
     assert worker.link.recall(third)
+    worker.link.cancel(hanging)
     errors = [await worker.heard.error(i) for i in (second, third)]
     assert {(e.kind, e.may_have_happened) for e in errors} == {("cancelled", False)}
-    assert (await worker.heard.answer(napping))[1]
+    assert (await worker.heard.error(hanging)).may_have_happened
     assert (await worker.heard.answer(last))[2] == 1
-    assert worker.link.recall(napping)
+    assert worker.link.recall(hanging)
     assert await worker.ask(["count"]) == 2
 
 
@@ -339,10 +340,13 @@ async def _what_it_says_of_its_own_end_is_told(stage: Stage) -> None:
 @_case
 async def _leaving_ends_after_the_current_request(stage: Stage) -> None:
     worker = await stage.worker(targets.Awaiting)
-    current, waiting = worker.send(["nap", 0.02], ["count"])
+    current, waiting = worker.send(["hang"], ["count"])
     await _until_begun(worker, current)
-    end = await worker.link.terminate(GRACE_SECONDS)
-    assert (await worker.heard.answer(current))[1]
+    leaving = asyncio.ensure_future(worker.link.terminate(GRACE_SECONDS))
+    await asyncio.sleep(0)
+    worker.link.cancel(current)
+    end = await leaving
+    assert (await worker.heard.error(current)).may_have_happened
     assert (end.kind, end.begun, end.untouched) == ("terminated", (), (waiting,))
 
 

@@ -53,6 +53,8 @@ NAMES: Final = {
 }
 _decoders: Final = {kind: msgspec.msgpack.Decoder(type=shape) for kind, shape in MESSAGES.items()}
 _KEEP_BYTES: Final = 1 << 20
+GOOD_BYTES: Final = 1 << 17
+MOST_ITEMS: Final = 1024
 
 T = TypeVar("T")
 
@@ -110,14 +112,20 @@ def _not_carried(value: Any, why: Exception) -> NotCarriedError:
 class Sender:
     """Makes the frames of one direction of one connection.
 
+    Attributes:
+        sequence: of the next frame.
+        room: how many items the next frame should hold, by the length of those before: a long frame
+            is copied more often, and nothing of it is done before all of it has come.
+
     Args:
         most_bytes: the longest payload or value, encoded.
     """
 
-    __slots__ = ("_buffer", "most_bytes", "sequence")
+    __slots__ = ("_buffer", "most_bytes", "room", "sequence")
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
+        self.room = MOST_ITEMS
         self.sequence = 0
         self._buffer = bytearray(HEADER.size)
 
@@ -185,7 +193,7 @@ class Receiver:
             self._held += data
             if len(self._held) < self._need:
                 return
-            data, self._held = bytes(self._held), bytearray()
+            data, self._held = memoryview(self._held), bytearray()
         at, view = 0, memoryview(data)
         while len(view) - at >= HEADER.size:
             kind, body_bytes = self._header(view, at)
@@ -269,9 +277,28 @@ def batches(
         payload: returns what in an item may be what no wire carries.
         refuse: told each such item.
     """
+    rest = items
+    while rest:
+        some, rest = (rest, ()) if len(rest) <= sender.room else _cut(rest, sender.room)
+        yield from _halved(sender, some, enveloped, payload, refuse)
+
+
+def _cut(items: Sequence[T], at: int) -> tuple[Sequence[T], Sequence[T]]:
+    return items[:at], items[at:]
+
+
+def _halved(
+    sender: Sender,
+    items: Sequence[T],
+    enveloped: Callable[[Sequence[T]], tuple[int, Any]],
+    payload: Callable[[T], Any],
+    refuse: Callable[[T, NotCarriedError], None],
+) -> Iterator[tuple[Sequence[T], bytearray]]:
+    """The same, in one frame if it can be, else in halves."""
     frame, problem = _tried(sender, *enveloped(items))
     if frame is not None and (sender.fits(frame) or _long_for_its_envelope(items, payload, sender)):
         sender.sent()
+        sender.room = max(1, min(MOST_ITEMS, GOOD_BYTES * len(items) // len(frame)))
         yield items, frame
     elif len(items) == 1:
         try:
@@ -281,9 +308,8 @@ def batches(
         else:
             refuse(items[0], _not_carried(items[0], problem or ValueError("too long")))
     else:
-        middle = len(items) // 2
-        yield from batches(sender, items[:middle], enveloped, payload, refuse)
-        yield from batches(sender, items[middle:], enveloped, payload, refuse)
+        for half in _cut(items, len(items) // 2):
+            yield from _halved(sender, half, enveloped, payload, refuse)
 
 
 def _tried(

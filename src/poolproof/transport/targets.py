@@ -123,8 +123,6 @@ class Awaiting(Plain):
         match request:
             case ["hang"]:
                 return await asyncio.get_running_loop().create_future()
-            case ["nap", seconds]:
-                return await asyncio.sleep(seconds)
             case ["overlap"]:
                 return await self._overlap()
             case _:

@@ -72,6 +72,17 @@ def test_cancelled_probe_makes_room_for_another_and_says_nothing() -> None:
     assert breaker.position == "half_open"
 
 
+def test_cancelled_job_neither_breaks_a_row_of_failures_nor_lengthens_it() -> None:
+    breaker = CircuitBreaker(Limits(failures_to_open=2))
+    breaker.failed(breaker.admit(0), 0)
+    breaker.released(breaker.admit(0))
+    positions = [breaker.position]
+    breaker.failed(breaker.admit(0), 0)
+    positions.append(breaker.position)
+
+    assert positions == ["closed", "open"]
+
+
 def test_third_success_of_a_probe_closes_it() -> None:
     breaker = opened()
     for _ in range(3):

@@ -1,22 +1,9 @@
-"""How severe a failure is, what becomes of its worker, and how long recovery may take."""
+"""How severe a failure is by now, and how long recovery from it may take."""
 
 import pytest
 
 from poolproof.categories import Severity
-from poolproof.errors import (
-    CheckoutTimeoutError,
-    CircuitOpenError,
-    DeadlineExceededError,
-    FrameError,
-    HealthCheckFailedError,
-    InitTimeoutError,
-    NotCarriedError,
-    PoolError,
-    RemoteError,
-    StartFailedError,
-    WorkerDiedError,
-)
-from poolproof.pool.recovery import Treatment, budget_ns, escalate, is_hopeless, treat
+from poolproof.pool.recovery import budget_ns, escalate, is_hopeless
 
 pytestmark = pytest.mark.unit
 
@@ -51,31 +38,3 @@ def test_budget_is_the_plan_s_and_half_of_it_when_a_user_waits(
 ) -> None:
     assert budget_ns(severity) == seconds * SECOND
     assert budget_ns(severity, user_facing=True) == seconds * SECOND // 2
-
-
-@pytest.mark.parametrize(
-    ("error", "action"),
-    [
-        (WorkerDiedError(""), "remove"),
-        (FrameError(""), "remove"),
-        (PoolError(""), "remove"),
-        (StartFailedError(""), "replace"),
-        (InitTimeoutError(""), "replace"),
-        (DeadlineExceededError(""), "replace"),
-        (CheckoutTimeoutError(""), "keep"),
-        (RemoteError("E", ""), "keep"),
-        (NotCarriedError(""), "keep"),
-        (CircuitOpenError(""), "keep"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, PoolError) else value,
-)
-def test_worker_is_treated_by_what_happened(error: PoolError, action: str) -> None:
-    assert treat(error).action == action
-
-
-def test_worker_that_fails_a_check_is_degraded_and_removed_after_the_third() -> None:
-    error = HealthCheckFailedError("no answer within 5 s")
-
-    assert treat(error, failed_checks=1) == Treatment("degrade", 5 * SECOND)
-    assert treat(error, failed_checks=2).action == "degrade"
-    assert treat(error, failed_checks=3).action == "remove"

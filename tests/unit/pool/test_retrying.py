@@ -107,6 +107,10 @@ def test_decorrelated_jitter_lies_between_the_base_and_three_times_the_last_dela
     assert PLAIN.base_ns <= found <= min(PLAIN.cap_ns, max(PLAIN.base_ns, 3 * last) * 3)
 
 
+def test_decorrelated_growth_without_chance_is_its_base() -> None:
+    assert growth_ns("decorrelated", 5, PLAIN) == PLAIN.base_ns
+
+
 def test_equal_seeds_give_equal_delays() -> None:
     one, other = (
         [delay_ns(failure("connection"), Tries(), Delays(), rng) for _ in range(5)]
@@ -250,7 +254,7 @@ def test_hundred_errors_at_once_never_mix_their_contexts_nor_exceed_their_retrie
     async def job(number: int) -> None:
         tries, error = Tries(), kinds[number % len(kinds)]
         while True:
-            await asyncio.sleep(rng.random())
+            await simulation.advance(rng.random())
             failed = error.at(
                 attempt=tries.retries + 1, worker=number, session=f"s{number}", layer="mock"
             )
@@ -261,7 +265,7 @@ def test_hundred_errors_at_once_never_mix_their_contexts_nor_exceed_their_retrie
                 assert failed.context
                 ended[number] = failed.context, tries.retries
                 return
-            await asyncio.sleep(decision.delay_ns / 1e9)
+            await simulation.advance(decision.delay_ns / 1e9)
 
     async def everybody() -> None:
         await asyncio.gather(*(job(number) for number in range(100)))
