@@ -6,11 +6,14 @@ standard library, nothing else.
 
 import argparse
 import os
+import sys
 from typing import Final
 
 import pytest
 
 LAYERS: Final = ("mock", "bridge_mock", "full")
+
+_ON_LINUX: Final = sys.platform.startswith("linux")
 
 _MARKERS: Final = (
     "unit: one part alone, in milliseconds",
@@ -112,10 +115,17 @@ def _offer_sandboxes(config: pytest.Config) -> None:
 
 
 def _start_the_guard(config: pytest.Config) -> None:
-    if config.getoption("poolproof_mode") != "off":
+    if config.getoption("poolproof_mode") != "off" and _ON_LINUX:
         from poolproof.isolation import guarding  # noqa: PLC0415 (so that `off` costs nothing)
 
         guarding.start(config)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say it where the guard cannot look: nobody is to take its silence for a clean suite."""
+    if config.getoption("poolproof_mode") == "off" or _ON_LINUX:
+        return None
+    return f"poolproof: the guard needs Linux, got {sys.platform}; leaks are not looked for here"
 
 
 def _register_the_run(config: pytest.Config) -> None:

@@ -83,9 +83,7 @@ async def _bisect(
     progress: "session.Lines | session.Bars",
 ) -> Bisection:
     def step(before: int) -> None:
-        name = "all tests" if before < 0 else f"after {before} tests"
-        progress.phase(name, 1)
-        progress.step(name)
+        progress.phase("all tests" if before < 0 else f"after {before} tests", 1)
 
     bisector = Bisector(suite, arguments.test, suite.out, step)
     return await bisector.find(

@@ -116,6 +116,9 @@ class Lines:
     def step(self, name: str) -> None:
         """Say nothing: a step is no line."""
 
+    def over(self, name: str) -> None:
+        """Say nothing: the next phase says it."""
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -152,6 +155,11 @@ class Bars:
     def step(self, name: str) -> None:
         """Advance the phase's bar."""
         self._progress.advance(self._tasks[name])
+
+    def over(self, name: str) -> None:
+        """Remove the phase's bar, where there are to be many."""
+        self._progress.remove_task(self._tasks.pop(name))
+        self._totals.pop(name)
 
     def close(self) -> None:
         """Remove the bars."""

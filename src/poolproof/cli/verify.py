@@ -214,6 +214,7 @@ async def play(
         name = f"{step.mode} ({number} of {len(planned)}{about})"
         shown = _Steps(progress, name, len(runs[0].record.collected) if runs else 0)
         record = await suite.run(step.order, workers=step.workers, heard=shown.heard)
+        progress.over(name)
         runs.append(steps.Run(step=step, record=record))
         if ladder and any(test.bad for test in record.tests.values()):
             return

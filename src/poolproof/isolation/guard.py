@@ -24,6 +24,7 @@ from poolproof.isolation.tally import PROPERTY, Cost
 PATIENCE_SECONDS: Final = 0.5
 PATIENCE_PER_RUN_SECONDS: Final = 10.0
 FIRST_PAUSE_SECONDS: Final = 0.001
+MOST_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,8 +211,11 @@ def enter(report: pytest.TestReport, leaks: list[Leak]) -> None:
 
 def _paragraphs(leaks: list[Leak]) -> Iterable[str]:
     for owner in dict.fromkeys(leak.owner for leak in leaks):
+        mine = [leak for leak in leaks if leak.owner == owner]
         yield f"left behind by {owner}:"
-        yield from (str(leak) for leak in leaks if leak.owner == owner)
+        yield from map(str, mine[:MOST_SHOWN])
+        if len(mine) > MOST_SHOWN:
+            yield f"  ... and {len(mine) - MOST_SHOWN} more"
 
 
 def _let_go(item: pytest.Item, *, failed: bool) -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,12 +40,23 @@ class ProcessesLeftError(PoolproofError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """One process's claim: its name, its owner, and the private directory that goes with it."""
+    """One process's claim: its name, its owner, and the private directory that goes with it.
+
+    Attributes:
+        run: its name.
+        pid: the owner's; with `born` (clock ticks since boot) it is one process for all time since boot.
+        born: see there.
+        directory: the private directory.
+        boot: the boot of the machine that the owner lives in; empty where that is not said.
+        space: the pid namespace that its pid is of; empty where that is not said.
+    """
 
     run: str
     pid: int
     born: int
     directory: str
+    boot: str = ""
+    space: str = ""
 
     @property
     def home(self) -> Path:
@@ -85,7 +97,14 @@ def take(run: str) -> Lease:
     """
     owner = procfs.identity(os.getpid())
     assert owner is not None
-    lease = Lease(run=run, pid=owner.pid, born=owner.born, directory=str(home() / run))
+    lease = Lease(
+        run=run,
+        pid=owner.pid,
+        born=owner.born,
+        directory=str(home() / run),
+        boot=_boot(),
+        space=_space(),
+    )
     _write(lease)
     # What this process forks, without executing anything, keeps no mark in its environment, but this one: nobody else
     # can come to have it open.
@@ -121,8 +140,22 @@ def release(lease: Lease) -> None:
 
 
 def held(lease: Lease) -> bool:
-    """Tell whether the lease's owner lives."""
+    """Tell whether the lease's owner lives; True of one in another container, of which only that can tell."""
+    if lease.boot and lease.boot != _boot():
+        return False
+    if lease.space and lease.space != _space():
+        return True
     return procfs.alive(procfs.Identity(lease.pid, lease.born))
+
+
+@cache
+def _boot() -> str:
+    return procfs.read("/proc/sys/kernel/random/boot_id").decode().strip()
+
+
+@cache
+def _space() -> str:
+    return os.readlink("/proc/self/ns/pid")
 
 
 def abandoned() -> Iterator[Lease]:
@@ -148,11 +181,12 @@ def read(path: Path) -> Lease | None:
         Path(lease.directory)
     except (OSError, ValueError, TypeError):
         return None
-    shape = (type(lease.run), type(lease.pid), type(lease.born))
+    texts = type(lease.run) is type(lease.boot) is type(lease.space) is str
+    numbers = type(lease.pid) is type(lease.born) is int
     # A port's claim is the same file by another name, one directory further down.
     homes = (path.parent, path.parent.parent)
     mine = any(Path(lease.directory) == base / lease.run for base in homes)
-    return lease if shape == (str, int, int) and mine else None
+    return lease if texts and numbers and mine else None
 
 
 def reap(*, wait: float = REAP_SECONDS) -> list[str]:

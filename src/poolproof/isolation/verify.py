@@ -241,13 +241,13 @@ def _skips(story: _Story) -> Iterator[Finding]:
 def _leaks(story: _Story) -> Iterator[Finding]:
     for name in story.names:
         left = {
-            (leak.resource, leak.what, leak.where)
+            ("borne" if leak.borne else "leak", f"{leak.resource}: {leak.what}", leak.where)
             for _, test in story.ran[name]
             for leak in test.leaks or ()
         }
-        for resource, what, where in sorted(left):
+        for kind, evidence, where in sorted(left):
             advice = where if " at " in where or not where else f"made at {where}"
-            yield Finding(kind="leak", test=name, evidence=f"{resource}: {what}", advice=advice)
+            yield Finding(kind=kind, test=name, evidence=evidence, advice=advice)
 
 
 def _warnings(story: _Story) -> Iterator[Finding]:
@@ -378,7 +378,10 @@ def _cleanups(story: _Story, _bounds: Bounds, _found: Sequence[Finding]) -> Gate
 
 
 def _left(ran: Iterable[tuple[Run, Case]]) -> bool:
-    return any(test.leaks or test.verified < test.released for _, test in ran)
+    return any(
+        test.verified < test.released or any(not leak.borne for leak in test.leaks or ())
+        for _, test in ran
+    )
 
 
 def _count(name: str, kind: str) -> "_Judge":

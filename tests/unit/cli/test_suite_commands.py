@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from poolproof import cli
+from poolproof.cli import session
 from poolproof.cli import verify as command
 from poolproof.isolation.runs.ordering import Order
 from poolproof.isolation.runs.steps import MODES
@@ -126,3 +127,15 @@ def test_the_orders_of_a_verification_are_known_again(folder: Path) -> None:
         (place / "record.jsonl").write_text('{"kind":"session","workers":0}\n')
 
     assert [run.mode for run in earlier(folder / "runs")] == ["serial", "shuffled", "alone"]
+
+
+def test_a_bar_is_gone_when_its_run_is_over() -> None:
+    bars = session.Bars()
+    try:
+        for name in ("first", "second"):
+            bars.phase(name, 2)
+            bars.step(name)
+            bars.over(name)
+            assert not bars._progress.tasks
+    finally:
+        bars.close()

@@ -52,7 +52,7 @@ def ledger(shelf: Shelf) -> Ledger:
     return ledger
 
 
-def whats(charges: list[Charge]) -> list[str]:
+def texts(charges: list[Charge]) -> list[str]:
     return [charge.finding.what for charge in charges]
 
 
@@ -65,7 +65,7 @@ def set_up(ledger: Ledger, shelf: Shelf, fixture: str, **things: Any) -> None:
 def test_what_a_test_makes_changes_and_removes_is_its_own(ledger: Ledger, shelf: Shelf) -> None:
     shelf.things.update(new=2, old=3)
 
-    assert whats(ledger.suspects()) == ["old: 1 -> 3", "new: nothing -> 2"]
+    assert texts(ledger.suspects()) == ["old: 1 -> 3", "new: nothing -> 2"]
 
 
 def test_a_clean_test_is_charged_with_nothing(ledger: Ledger, shelf: Shelf) -> None:
@@ -92,7 +92,7 @@ def test_a_fixture_is_charged_when_it_ends_with_what_it_left(ledger: Ledger, she
     ledger.begin("a later test")
     del shelf.things["log"]
 
-    assert whats(ledger.ended("server")) == ["port: nothing -> 80"]
+    assert texts(ledger.ended("server")) == ["port: nothing -> 80"]
 
 
 def test_a_fixture_that_clears_up_changes_nothing_for_the_test(
@@ -113,7 +113,7 @@ def test_a_fixture_is_charged_with_what_its_end_makes(ledger: Ledger, shelf: She
     del shelf.things["port"]
     shelf.things["dump"] = 1
 
-    assert whats(ledger.ended("server")) == ["dump: nothing -> 1"]
+    assert texts(ledger.ended("server")) == ["dump: nothing -> 1"]
     assert ledger.suspects() == []
 
 
@@ -123,8 +123,8 @@ def test_a_fixture_within_a_fixture_keeps_its_own(ledger: Ledger, shelf: Shelf) 
     shelf.things["shallow"] = 1
     ledger.was_set_up("outer", outer)
 
-    assert whats(ledger.ended("inner")) == ["deep: nothing -> 1"]
-    assert whats(ledger.ended("outer")) == ["shallow: nothing -> 1"]
+    assert texts(ledger.ended("inner")) == ["deep: nothing -> 1"]
+    assert texts(ledger.ended("outer")) == ["shallow: nothing -> 1"]
 
 
 def test_what_was_undone_is_charged_no_longer(ledger: Ledger, shelf: Shelf) -> None:
@@ -157,7 +157,7 @@ def test_without_owners_every_wider_fixture_would_be_a_false_accusation(shelf: S
     ledger.begin("test")
     set_up(ledger, shelf, "server", port=80)
 
-    assert whats(ledger.suspects()) == ["port: nothing -> 80"]
+    assert texts(ledger.suspects()) == ["port: nothing -> 80"]
 
 
 class Held(Shelf):

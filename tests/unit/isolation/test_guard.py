@@ -243,3 +243,15 @@ def test_nothing_sleeps_in_a_clean_test(
         result = pytester.runpytest("--poolproof=fail")
 
     result.assert_outcomes(passed=1)
+
+
+def test_where_it_cannot_look_it_says_so(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite(pytester, LEAK)
+    monkeypatch.setattr("poolproof.pytest_plugin._ON_LINUX", False)
+
+    result = pytester.runpytest("--poolproof=fail")
+
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["poolproof: the guard needs Linux, got *not looked for here"])

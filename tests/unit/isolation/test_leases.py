@@ -1,11 +1,13 @@
 """Leases: what the dead left is found and cleared, and what the living own is never touched."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -122,6 +124,20 @@ class TestAbandoned:
         lease = left("dead1", pid=os.getpid(), born=1)
 
         assert list(leases.abandoned()) == [lease]
+
+    def test_an_owner_of_another_boot_is_dead_whoever_has_its_pid_and_start_now(self) -> None:
+        mine = leases.take("mine")
+        mine.file.write_text(json.dumps({**asdict(mine), "boot": "another"}))
+
+        assert [lease.run for lease in leases.abandoned()] == ["mine"]
+
+    def test_an_owner_in_another_container_is_not_ours_to_bury(self) -> None:
+        mine = leases.take("mine")
+        foreign = {**asdict(mine), "space": "pid:[1]", "pid": GONE}
+        mine.file.write_text(json.dumps(foreign))
+
+        assert list(leases.abandoned()) == []
+        assert leases.reap() == []
 
     @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"run": "x"}', b'{"run": "\xff"}'])
     def test_a_damaged_lease_is_passed_over_and_hides_no_other(self, text: bytes) -> None:

@@ -39,7 +39,7 @@ def test_actions_are_lines_of_kind_and_action() -> None:
     assert parse_actions(lines, ["thread", "cwd"]) == {"thread": "warn", "cwd": "restore"}
 
 
-@pytest.mark.parametrize("line", ["thread", "thread: forgive", "tread: warn"])
+@pytest.mark.parametrize("line", ["thread", "thread: forgive", "threads: warn"])
 def test_a_line_that_is_no_action_says_what_was_expected(line: str) -> None:
     with pytest.raises(
         PolicyError, match=r"^poolproof_policy: expected .* cwd, thread, got '"

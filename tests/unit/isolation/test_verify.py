@@ -149,6 +149,13 @@ def test_a_leak_is_no_verified_clean_up() -> None:
     assert kinds(found) == {"a": "leak"}
 
 
+def test_a_leak_that_is_borne_is_listed_and_breaks_nothing() -> None:
+    leak = Leak(resource="thread", what="poller", borne=True)
+    found = judged(*(run(m, case("a", leaks=(leak,))) for m in MODES))
+
+    assert (verdict(found, "clean-ups"), kinds(found)) == ("valid", {"a": "borne"})
+
+
 def test_what_a_sandbox_could_not_verify_is_no_verified_clean_up() -> None:
     found = judged(*(run(m, case("a", released=2, verified=1)) for m in MODES))
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from poolproof.isolation.policy import Policy, parse_actions
+
 if TYPE_CHECKING:
     import warnings
 
@@ -67,6 +69,7 @@ class Recorder:
         self._grouped = config.getoption("dist", "no") == "loadgroup"
         self._began = time.monotonic()
         self._open: dict[tuple[str, str], dict[str, Any]] = {}
+        self._policy = _policy(config)
         with open(self._path, "wb"):
             pass
         self.write(
@@ -120,7 +123,14 @@ class Recorder:
             self._close(key)
 
     def _close(self, key: tuple[str, str]) -> None:
-        self.write(kind="test", **self._open.pop(key))
+        test = self._open.pop(key)
+        if "leaks" in test:
+            test["leaks"] = [{**leak, "borne": self._is_borne(leak)} for leak in test["leaks"]]
+        self.write(kind="test", **test)
+
+    def _is_borne(self, leak: dict[str, Any]) -> bool:
+        action = self._policy.action(leak["resource"])
+        return action in ("warn", "ignore") or leak.get("action") == "pinned"
 
     def pytest_warning_recorded(
         self, warning_message: "warnings.WarningMessage", nodeid: str
@@ -144,6 +154,13 @@ class Recorder:
             self._open[key]["outcome"] = "crashed"
             self._close(key)
         self.write(kind="end", exit=int(exitstatus), seconds=time.monotonic() - self._began)
+
+
+def _policy(config: pytest.Config) -> Policy:
+    """Return what the suite would let fail: a run that only reports does not tell."""
+    lines: list[str] = config.getini("poolproof_policy")
+    known = {line.partition(":")[0].strip() for line in lines}  # the guard refuses what is unknown
+    return Policy(mode="fail", actions=parse_actions(lines, known))
 
 
 def _begun(worker: str, test: str) -> dict[str, Any]:

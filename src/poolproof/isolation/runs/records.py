@@ -18,9 +18,14 @@ ABSENT: Final = frozenset({"skipped", "xfailed"})
 
 
 class Leak(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a test left behind, as the guard tells it."""
+    """Something that a test left behind, as the guard tells it.
+
+    Attributes:
+        borne: whether it is pinned, or the suite's policy lets it pass.
+    """
 
     resource: str
+    borne: bool = False
     what: str = ""
     where: str = ""
     owner: str = ""

@@ -25,6 +25,10 @@ class Config:
     def __init__(self, dist: str = "no") -> None:
         self.dist = dist
 
+    def getini(self, name: str) -> list[str]:
+        assert name == "poolproof_policy"
+        return ["contextvar: warn", "thread: fail"]
+
     def getoption(self, name: str, default: object = None) -> object:
         return self.dist if name == "dist" else default
 
@@ -80,6 +84,27 @@ def test_what_guard_sandbox_and_locks_tell_is_in_the_line(tmp_path: Path) -> Non
 
     assert [leak.resource for leak in found.leaks or ()] == ["thread", "child"]
     assert (found.waited, found.released, found.verified) == (0.5, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("leak", "borne"),
+    [
+        ({"resource": "thread", "action": "warn"}, False),
+        ({"resource": "child", "action": "warn"}, False),
+        ({"resource": "thread", "action": "pinned"}, True),
+        ({"resource": "contextvar", "action": "warn"}, True),
+    ],
+)
+def test_what_is_pinned_or_only_warned_of_is_borne_though_a_report_warns_of_all(
+    leak: dict[str, str],
+    borne: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    told = [("poolproof_leaks", [leak])]
+
+    found = reported(tmp_path, report("teardown", user_properties=told))
+
+    assert [each.borne for each in found.leaks or ()] == [borne]
 
 
 def test_no_word_of_the_guard_is_not_the_same_as_no_leak(tmp_path: Path) -> None:
