@@ -77,7 +77,7 @@ class Guard:
         """Look before anything of the test has run."""
         self.owner, self._passed, self._failed = item.nodeid, False, False
         self._leaks.clear()
-        with self._looking():
+        with self.looking():
             self.ledger.begin(item.nodeid)
         return (yield)
 
@@ -94,19 +94,19 @@ class Guard:
             return (yield)
         finally:
             for turn in begun:
-                with self._looking():
+                with self.looking():
                     self.ledger.was_set_up(fixturedef, turn)
                     fixturedef.addfinalizer(partial(self._ending, fixturedef, owner))
 
     def _set_up(self, owner: str) -> list[Turn]:
         """Begin the turn of a fixture; return it, or nothing if the guard cannot look."""
         begun: list[Turn] = []
-        with self._looking():
+        with self.looking():
             begun.append(self.ledger.set_up(owner))
         return begun
 
     def _ending(self, fixturedef: pytest.FixtureDef[Any], owner: str) -> None:
-        with self._looking():
+        with self.looking():
             self.ledger.ending(fixturedef, owner)
 
     def pytest_fixture_post_finalizer(
@@ -115,7 +115,7 @@ class Guard:
         """Ask a fixture of a wider scope for what it has made."""
         if fixturedef.scope == "function":
             return
-        with self._looking():
+        with self.looking():
             if charges := self.ledger.ended(fixturedef):
                 owner = _name(fixturedef, request.config)
                 self.convict(owner, charges)
@@ -130,7 +130,7 @@ class Guard:
             self._passed = report.passed
         self._failed = self._failed or report.failed
         if call.when == "teardown" and self.owner == item.nodeid:
-            with self._looking():
+            with self.looking():
                 self._end(item)
             self.ledger.end()
             self._cost.count(clean=not self._leaks)
@@ -145,7 +145,7 @@ class Guard:
         self._leaks.extend(self._stale(item.nodeid))
 
     @contextmanager
-    def _looking(self) -> Generator[None]:
+    def looking(self) -> Generator[None]:
         """Measure what it costs to look; what breaks in it is a finding, and breaks no test of anybody."""
         with self._cost:
             try:
