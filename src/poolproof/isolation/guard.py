@@ -218,11 +218,16 @@ def _unneeded(pin: Pin) -> Finding:
     )
 
 
+# One for all: pytest keeps every report until the end of the run.
+_CLEAN: Final[tuple[str, list[dict[str, str]]]] = (PROPERTY, [])
+
+
 def enter(report: pytest.TestReport, leaks: list[Leak]) -> None:
     """Put leaks into the last report of a test; an empty list says that it was looked at."""
-    report.user_properties.append((PROPERTY, [leak.record() for leak in leaks]))
     if not leaks:
+        report.user_properties.append(_CLEAN)
         return
+    report.user_properties.append((PROPERTY, [leak.record() for leak in leaks]))
     text = "\n".join(_paragraphs(leaks))
     if any(leak.fails for leak in leaks) and not report.failed:
         report.outcome = "failed"
