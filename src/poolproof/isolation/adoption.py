@@ -43,7 +43,8 @@ class Adoption:
     def pytest_sessionfinish(self) -> None:
         """End what tests have started, so that nothing of theirs holds this process's pipes open."""
         if os.getpid() == self._pid:
-            self.clear()
+            with suppress(OSError):  # what is not ours to look at
+                self.clear()
 
     def clear(self) -> None:
         """End every process below that came after the beginning, and is no worker and no servant."""

@@ -119,7 +119,9 @@ class AsyncGuard:
         if not guard.ledger.running or loop.is_closed():
             return
         self._resource.loops.add(loop)
-        guard.convict(guard.owner, [self._ended(c) for c in self._settled(self._suspects, loop)])
+        with guard.looking():
+            left = self._settled(self._suspects, loop)
+            guard.convict(guard.owner, [self._ended(charge) for charge in left])
 
     def _suspects(self) -> list[Charge]:
         return self._guard.suspects(self._resource)
@@ -177,10 +179,10 @@ class AsyncGuard:
         return example
 
     def _after_example(self, before: Any) -> None:
-        for loop in list(self._resource.loops):
-            turn(loop)
-        for charge in self._guard.ledger.charges(self._resource, before):
-            self._guard.accuse(self._ended(charge).finding)
+        with self._guard.looking():
+            self.nudge()
+            for charge in self._guard.ledger.charges(self._resource, before):
+                self._guard.accuse(self._ended(charge).finding)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -189,9 +191,10 @@ class AsyncGuard:
         """Charge coroutines that were never awaited: those that pytest was warned of, and no test asked for."""
         report = yield
         if call.when == "teardown" and self._guard.ledger.running:
-            for warning in self._warned[self._warned_before :]:
-                if finding := _never_awaited(warning):
-                    self._guard.accuse(finding)
+            with self._guard.looking():
+                for finding in map(_never_awaited, self._warned[self._warned_before :]):
+                    if finding is not None:
+                        self._guard.accuse(finding)
             self._warned = []
         return report
 

@@ -9,16 +9,17 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import pytest
 
-from poolproof.isolation.attribution import Charge, Ledger
+from poolproof.isolation.attribution import Charge, Ledger, Turn
 from poolproof.isolation.policy import Action, Pin, Policy
-from poolproof.isolation.resources.base import Finding, Resource
+from poolproof.isolation.resources.asynchronous import raised
+from poolproof.isolation.resources.base import Finding, Resource, shown
 from poolproof.isolation.tally import PROPERTY, Cost
 
 PATIENCE_SECONDS: Final = 0.5
@@ -74,9 +75,9 @@ class Guard:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         """Look before anything of the test has run."""
-        with self._cost:
-            self.owner, self._passed, self._failed = item.nodeid, False, False
-            self._leaks.clear()
+        self.owner, self._passed, self._failed = item.nodeid, False, False
+        self._leaks.clear()
+        with self.looking():
             self.ledger.begin(item.nodeid)
         return (yield)
 
@@ -88,14 +89,25 @@ class Guard:
         if fixturedef.scope == "function" or not self.ledger.running:
             return (yield)
         owner = _name(fixturedef, request.config)
-        with self._cost:
-            turn = self.ledger.set_up(owner)
+        begun = self._set_up(owner)
         try:
             return (yield)
         finally:
-            with self._cost:
-                self.ledger.was_set_up(fixturedef, turn)
-                fixturedef.addfinalizer(partial(self.ledger.ending, fixturedef, owner))
+            for turn in begun:
+                with self.looking():
+                    self.ledger.was_set_up(fixturedef, turn)
+                    fixturedef.addfinalizer(partial(self._ending, fixturedef, owner))
+
+    def _set_up(self, owner: str) -> list[Turn]:
+        """Begin the turn of a fixture; return it, or nothing if the guard cannot look."""
+        begun: list[Turn] = []
+        with self.looking():
+            begun.append(self.ledger.set_up(owner))
+        return begun
+
+    def _ending(self, fixturedef: pytest.FixtureDef[Any], owner: str) -> None:
+        with self.looking():
+            self.ledger.ending(fixturedef, owner)
 
     def pytest_fixture_post_finalizer(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
@@ -103,7 +115,7 @@ class Guard:
         """Ask a fixture of a wider scope for what it has made."""
         if fixturedef.scope == "function":
             return
-        with self._cost:
+        with self.looking():
             if charges := self.ledger.ended(fixturedef):
                 owner = _name(fixturedef, request.config)
                 self.convict(owner, charges)
@@ -117,20 +129,30 @@ class Guard:
         if call.when == "call":
             self._passed = report.passed
         self._failed = self._failed or report.failed
-        if call.when == "teardown" and self.ledger.running:
-            self._end(item, report)
+        if call.when == "teardown" and self.owner == item.nodeid:
+            with self.looking():
+                self._end(item)
+            self.ledger.end()
+            self._cost.count(clean=not self._leaks)
+            enter(report, self._leaks)
         return report
 
-    def _end(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        with self._cost:
-            charges = self.suspects()
+    def _end(self, item: pytest.Item) -> None:
+        charges = self.suspects() if self.ledger.running else []
         if charges:
             charges = self.ledger.hand_over(self._patiently(item, charges))
         self.convict(item.nodeid, charges)
         self._leaks.extend(self._stale(item.nodeid))
-        self.ledger.end()
-        self._cost.count(clean=not self._leaks)
-        enter(report, self._leaks)
+
+    @contextmanager
+    def looking(self) -> Generator[None]:
+        """Measure what it costs to look; what breaks in it is a finding, and breaks no test of anybody."""
+        with self._cost:
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 (whatever it was, the suite must go on)
+                what = f"could not look: {shown(error)}; please report it"
+                self.accuse(Finding(resource="guard", what=what, where=raised(error.__traceback__)))
 
     def accuse(self, finding: Finding) -> None:
         """Charge something to the test that runs, once."""
@@ -196,11 +218,16 @@ def _unneeded(pin: Pin) -> Finding:
     )
 
 
+# One for all: pytest keeps every report until the end of the run.
+_CLEAN: Final[tuple[str, list[dict[str, str]]]] = (PROPERTY, [])
+
+
 def enter(report: pytest.TestReport, leaks: list[Leak]) -> None:
     """Put leaks into the last report of a test; an empty list says that it was looked at."""
-    report.user_properties.append((PROPERTY, [leak.record() for leak in leaks]))
     if not leaks:
+        report.user_properties.append(_CLEAN)
         return
+    report.user_properties.append((PROPERTY, [leak.record() for leak in leaks]))
     text = "\n".join(_paragraphs(leaks))
     if any(leak.fails for leak in leaks) and not report.failed:
         report.outcome = "failed"

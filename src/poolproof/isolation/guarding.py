@@ -22,7 +22,7 @@ from poolproof.isolation.resources.loggers import Loggers
 from poolproof.isolation.resources.threads import Threads
 from poolproof.isolation.tally import PROPERTY, Cost, Tally
 
-BY_EVENTS: Final = ("pin", "coroutine")
+BY_EVENTS: Final = ("pin", "coroutine", "guard")
 
 
 def start(config: pytest.Config) -> None:

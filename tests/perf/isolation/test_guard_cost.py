@@ -15,8 +15,8 @@ pytestmark = pytest.mark.perf
 
 START_MS: Final = 30.0
 CLEAN_TEST_MS: Final = 0.5
-# What ten thousand tests may leave in objects of ours: the histogram of costs, caches by file name.
-GROWTH_BYTES: Final = 64 * 1024
+# What a clean test may leave: its report, which pytest keeps, has one entry more in a list. Nothing else grows.
+GROWTH_BYTES_A_TEST: Final = 128
 
 CLEAN: Final = """
     import pytest
@@ -78,7 +78,7 @@ def test_memory_is_flat_over_ten_thousand_tests(tmp_path: Path) -> None:
 
     assert outcome.exit_code == 0
     early, late = map(int, (tmp_path / "sizes").read_text().split())
-    assert late - early < GROWTH_BYTES
+    assert (late - early) / 8000 < GROWTH_BYTES_A_TEST
 
 
 def test_the_guard_loads_the_standard_library_and_pytest_alone() -> None:

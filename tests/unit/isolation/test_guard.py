@@ -255,3 +255,19 @@ def test_where_it_cannot_look_it_says_so(
 
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["poolproof: the guard needs Linux, got *not looked for here"])
+
+
+@pytest.mark.parametrize("mode", ["report", "fail"])
+def test_a_guard_that_breaks_says_so_and_breaks_no_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    def broken(_: object) -> None:
+        raise ValueError("not today")
+
+    suite(pytester, LEAK)
+    with monkeypatch.context() as patch:
+        patch.setattr("poolproof.isolation.resources.loggers.Loggers.look", broken)
+        result = pytester.runpytest(f"--poolproof={mode}")
+
+    result.assert_outcomes(passed=2, errors=0 if mode == "report" else 2)
+    result.stdout.fnmatch_lines(["*guard: could not look: ValueError('not today')*"])

@@ -80,6 +80,7 @@ def ladder(workers: int, seed: int) -> tuple[Step, ...]:
 
 
 def estimate(left: Sequence[Step], runs: Sequence[Run]) -> float:
-    """Return how many seconds the runs that are left will take: as those of their mode did, else as the longest did."""
+    """Return how many seconds the runs that are left will take: as their mode did, else as all in one process did."""
     took = {run.mode: run.record.seconds for run in runs}
-    return sum(took.get(step.mode, max(took.values(), default=0.0)) for step in left)
+    other = took.get("serial", max(took.values(), default=0.0))
+    return sum(took.get(step.mode, other) for step in left)
