@@ -63,11 +63,12 @@ class Crew:
             await asyncio.gather(*(self._fill(number) for number in range(self.size)))
             if self._empty:
                 raise next(iter(self._empty.values()))
-        self._do(self._beat())
+        self.do(self._beat())
         if self._settings.max_age is not None or self._settings.max_rss_bytes is not None:
-            self._do(self._recycle())
+            self.do(self._recycle())
 
-    def _do(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    def do(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Run something beside, until it is over or the crew is closed."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -79,7 +80,7 @@ class Crew:
         """Have a worker started under this number, unless there is one or it is being started."""
         task = self._starting.get(number)
         if task is None:
-            task = self._starting[number] = self._do(self._start(number))
+            task = self._starting[number] = self.do(self._start(number))
             task.add_done_callback(lambda _: self._starting.pop(number, None))
         return task
 
@@ -135,7 +136,7 @@ class Crew:
     def _leave_empty(self, number: int, error: PoolError) -> None:
         """Give a place up for a while; without any worker the pool says that it is broken."""
         self._empty[number] = error
-        self._do(self._refill(number))
+        self.do(self._refill(number))
         others = set(self._starting) - {number}
         if self._dispatch.slots or others or self._closing:
             return
@@ -169,7 +170,7 @@ class Crew:
         ]:
             self._fill(number)
             if number >= self.size:
-                self._do(self._let_go_when_idle(number))
+                self.do(self._let_go_when_idle(number))
 
     async def _let_go_when_idle(self, number: int) -> None:
         await self._starting[number]
@@ -251,7 +252,7 @@ class Crew:
     def worn(self, slot: Slot, reason: str) -> None:
         """Have a worker replaced that has served long enough."""
         if not slot.worker.retiring and slot.number not in self._replacing:
-            self._do(self.replace(slot, reason))
+            self.do(self.replace(slot, reason))
 
     # Asking.
 
@@ -269,8 +270,8 @@ class Crew:
                 if await self._unwell(slot, error):
                     return
             else:
-                slot.worker.check_passed(self._clock())
-                self._dispatch.soon()
+                if slot.worker.check_passed(self._clock()) == "restored":
+                    self._dispatch.restored(slot)
                 return
 
     async def _unwell(self, slot: Slot, error: HealthCheckFailedError) -> bool:

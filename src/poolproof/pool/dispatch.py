@@ -264,10 +264,6 @@ class Dispatch:
             self._watch = self._loop.call_later(self._settings.start_mark, self._on_watch)
         if self._look is None:
             self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
-        if not self._plain:
-            for job in batch:
-                if job.session is not None:
-                    job.binding = self._affinity.use(job.session, slot.worker, now)
         slot.send(batch, first, now)
 
     def _serve_line(self, now: int) -> None:
@@ -300,15 +296,26 @@ class Dispatch:
         worker = bound if answer == "bound" else None
         if answer == "wait":
             assert bound is not None
-            slot = self.slots[bound.number]
-            job.slot = slot
-            slot.backlog[job.number] = job
+            self._wait_for(self.slots[bound.number], job)
             return True
         worker = worker or self._strategy.pick(session)
         if worker is None:
             return False
-        self._send(self.slots[worker.number], (job,), now)
+        self._send_bound(self.slots[worker.number], job, now)
         return True
+
+    def _send_bound(self, slot: Slot, job: Job, now: int) -> None:
+        """Send one job, and note whose session it is."""
+        if job.session is not None:
+            job.binding = self._affinity.use(job.session, slot.worker, now)
+        self._send(slot, (job,), now)
+
+    def _wait_for(self, slot: Slot, job: Job) -> None:
+        if self.waiting_count() >= self._settings.most_waiting:
+            self._reactions.on_shed(job)
+            return
+        job.slot = slot
+        slot.backlog[job.number] = job
 
     def _place_checkout(self, job: Job, now: int) -> bool:
         free = [slot for slot in self.slots.values() if slot.lease is None and not slot.wanted_by]
@@ -386,6 +393,11 @@ class Dispatch:
         self._serve_slot(slot, now)
         self.soon()
 
+    def restored(self, slot: Slot) -> None:
+        """Give a worker that is well again what has waited for it."""
+        self._serve_slot(slot, self._clock())
+        self.soon()
+
     def _serve_slot(self, slot: Slot, now: int) -> None:
         if slot.emptied is not None and slot.empty:
             emptied, slot.emptied = slot.emptied, None
@@ -395,7 +407,7 @@ class Dispatch:
             self._reactions.on_lend(slot, wanted)
         while slot.backlog and slot.worker.accepting:
             _, job = slot.backlog.popitem(last=False)
-            self._send(slot, (job,), now)
+            self._send_bound(slot, job, now)
 
     def ended(self, link: WorkerLink, end: End) -> None:
         """Take the end of a worker, expected or not."""
@@ -422,6 +434,11 @@ class Dispatch:
         """Return those that no worker has yet."""
         at_slots = (job for slot in self.slots.values() for job in _waiting_at(slot))
         return [*self._fresh, *self.line, *at_slots, *self._resting]
+
+    def waiting_count(self) -> int:
+        """Return how many wait: in the line, at a worker, or between two attempts."""
+        at_slots = sum(len(slot.backlog) for slot in self.slots.values())
+        return len(self.line) + at_slots + len(self._resting)
 
     def outstanding(self) -> list[Job]:
         """Return all jobs without an outcome."""
