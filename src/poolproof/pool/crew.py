@@ -8,6 +8,7 @@ from typing import Any, Final
 from poolproof.errors import CircuitOpenError, HealthCheckFailedError, PoolError
 from poolproof.ledger import BIRTH, DEATH, NOTE, POOL, WORKER
 from poolproof.pool.dispatch import Clock, Dispatch
+from poolproof.pool.recycling import due
 from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.slot import Slot
 from poolproof.pool.worker import Worker
@@ -42,6 +43,7 @@ class Crew:
         self.restarts = 0
         self._settings, self._transport, self._spec = settings, transport, spec
         self._dispatch, self._clock = dispatch, clock
+        self._limits = settings.recycling
         self._loop = asyncio.get_running_loop()
         self._starting: dict[int, asyncio.Task[Any]] = {}
         self._replacing: set[int] = set()
@@ -64,7 +66,7 @@ class Crew:
             if self._empty:
                 raise next(iter(self._empty.values()))
         self.do(self._beat())
-        if self._settings.max_age is not None or self._settings.max_rss_bytes is not None:
+        if self._limits.age_ns or self._limits.rss_bytes:
             self.do(self._recycle())
 
     def do(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
@@ -249,9 +251,10 @@ class Crew:
         for slot in list(self._dispatch.slots.values()):
             await self.replace(slot, "rolling replacement")
 
-    def worn(self, slot: Slot, reason: str) -> None:
-        """Have a worker replaced that has served long enough."""
-        if not slot.worker.retiring and slot.number not in self._replacing:
+    def wear(self, slot: Slot, rss_bytes: int | None = None) -> None:
+        """Have a worker replaced if it has served long enough."""
+        reason = due(slot.worker, self._limits, self._clock(), rss_bytes)
+        if reason and not slot.worker.retiring and slot.number not in self._replacing:
             self.do(self.replace(slot, reason))
 
     # Asking.
@@ -287,19 +290,11 @@ class Crew:
         return verdict != "degraded"
 
     async def _recycle(self) -> None:
-        settings = self._settings
         while True:
-            await asyncio.sleep(settings.usage_interval)
-            now = self._clock()
+            await asyncio.sleep(self._settings.usage_interval)
             for slot in list(self._dispatch.slots.values()):
-                usage = slot.link.usage() if settings.max_rss_bytes is not None else None
-                if (
-                    settings.max_age is not None
-                    and now - slot.worker.born_ns > settings.max_age * NS
-                ):
-                    self.worn(slot, "age")
-                elif usage and settings.max_rss_bytes and usage.rss_bytes > settings.max_rss_bytes:
-                    self.worn(slot, "memory")
+                usage = slot.link.usage() if self._limits.rss_bytes else None
+                self.wear(slot, usage.rss_bytes if usage else None)
 
     # The end of all.
 

@@ -52,7 +52,7 @@ class Reactions(Protocol):
         """The worker of a strict session is gone (`lost`), or there are too many sessions (`full`)."""
 
     def on_worn(self, slot: Slot) -> None:
-        """A worker has done as many jobs as it may."""
+        """A worker may have done as many jobs as it may."""
 
 
 class Dispatch:
@@ -78,6 +78,7 @@ class Dispatch:
         self._strategy, self._affinity, self._reactions = strategy, affinity, reactions
         self.note = ledger.note
         self._timeout_ns = int(settings.timeout * NS)
+        self._fewest_jobs = settings.recycling.fewest_jobs
         self.slots: dict[int, Slot] = {}
         self.leaving: list[Slot] = []
         self.line: Line[Job] = Line(settings.line, limit=settings.most_waiting)
@@ -381,7 +382,7 @@ class Dispatch:
         slot.answered(len(replies), now)
         if slot.backlog or slot.wanted_by is not None or slot.emptied is not None:
             self._serve_slot(slot, now)
-        if self._settings.max_jobs is not None and slot.worker.jobs >= self._settings.max_jobs:
+        if slot.worker.jobs >= self._fewest_jobs:
             self._reactions.on_worn(slot)
         self.soon()
 

@@ -451,8 +451,8 @@ class Pool:
         self._crew.shortage(waiting)
 
     def on_worn(self, slot: Slot) -> None:
-        """Recycle a worker that has done its jobs."""
-        self._crew.worn(slot, "jobs")
+        """Recycle a worker, if it has done its jobs."""
+        self._crew.wear(slot)
 
 
 def _closed() -> PoolClosedError:
