@@ -364,6 +364,7 @@ class Dispatch:
         slot = self._by_link[link]
         now, jobs = self._clock(), slot.jobs
         answered: list[int] = []
+        recalled: list[Job] = []
         took: list[int] = []
         for request, ok, value in replies:
             job = jobs.pop(request)
@@ -375,8 +376,13 @@ class Dispatch:
                 job.set_result(value)
                 answered.append(job.number)
                 took.append(now - job.since_ns)
+            elif value.kind == "cancelled" and not value.may_have_happened:
+                # Its caller has not cancelled it: the worker answers so what was recalled.
+                recalled.append(job)
             else:
                 self._reactions.on_error(job, slot, value)
+        for job in reversed(recalled):
+            self.again(job)
         if answered:
             self.note((now, OKS, JOB, slot.number, answered, took))
         slot.answered(len(replies), now)

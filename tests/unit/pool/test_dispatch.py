@@ -396,3 +396,19 @@ async def test_sessions_that_are_over_are_forgotten() -> None:
         await one.submit(1, session="a")
         assert list(one.affinity) == ["a"]
         await until(lambda: list(one.affinity) == [])
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_recalled_job_is_done_whether_its_worker_or_the_pool_is_faster(turns: int) -> None:
+    async with pool(size=2) as one:
+        await one.map(range(200))
+        slow = one.submit(["gate", "a"])
+        behind = [one.submit(number) for number in range(20)]
+        await begun(201)
+        await wait_for(lambda: any(slot.stalled for slot in one.slots()), timeout=5)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        open_gate("a")
+
+        assert await asyncio.gather(*behind) == list(range(20))
+        assert await slow == ["gate", "a"]
