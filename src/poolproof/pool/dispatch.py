@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from poolproof.errors import PoolError
 from poolproof.ledger import CHECKOUT as CHECKOUT_OP
@@ -10,11 +10,13 @@ from poolproof.ledger import FAIL, INFO, INVOKE, INVOKES, JOB, NOTE, OKS, WORKER
 from poolproof.pool.affinity import Affinity
 from poolproof.pool.balancing import Strategy
 from poolproof.pool.job import CHECKOUT, Job
+from poolproof.pool.lookout import Lookout
 from poolproof.pool.queueing import Line
+from poolproof.pool.reactions import Reactions
 from poolproof.pool.retrying import Tries
 from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.slot import Slot
-from poolproof.transport.base import End, Reply, WireError, WorkerLink
+from poolproof.transport.base import End, Reply, WorkerLink
 
 _NEVER: Final = 1 << 62
 _UNTRIED: Final = Tries()
@@ -22,37 +24,6 @@ _MESSAGE_CHARACTERS: Final = 500
 _SETTLED: Final = 0.002
 """Seconds until what a worker and we have written in shared memory is surely seen by the other."""
 Clock = Callable[[], int]
-
-
-class Reactions(Protocol):
-    """What the pool does about all that is not the plain way of a job."""
-
-    def on_error(self, job: Job, slot: Slot, error: WireError) -> None:
-        """A worker answered a job with an error."""
-
-    def on_death(self, slot: Slot, end: End) -> None:
-        """A worker has ended; its jobs are still where they were."""
-
-    def on_lend(self, slot: Slot, job: Job) -> None:
-        """A checkout gets a worker."""
-
-    def on_expired(self, jobs: Sequence[Job], now_ns: int) -> None:
-        """The deadlines of these have passed."""
-
-    def on_unbegun(self, slot: Slot) -> None:
-        """A worker has not even begun what it was sent."""
-
-    def on_shed(self, job: Job) -> None:
-        """There is no room for this one in the line."""
-
-    def on_shortage(self, waiting: int) -> None:
-        """Somebody waits, and every worker is busy."""
-
-    def on_session_refused(self, job: Job, answer: str) -> None:
-        """The worker of a strict session is gone (`lost`), or there are too many sessions (`full`)."""
-
-    def on_worn(self, slot: Slot) -> None:
-        """A worker may have done as many jobs as it may."""
 
 
 class Dispatch:
@@ -93,10 +64,9 @@ class Dispatch:
         self._requests = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = _NEVER
-        self._watch: asyncio.TimerHandle | None = None
-        self._heads: dict[Slot, int] = {}
-        self._look: asyncio.TimerHandle | None = None
-        self._oldest: dict[Slot, int] = {}
+        self._lookout = Lookout(
+            settings, self._by_link.values, unbegun=reactions.on_unbegun, slow=self._stall
+        )
         # What is answered for a job that was taken back from its worker: nobody waits for that.
         self._nobody = self._made(None, None, None, idempotent=False)
         self._nobody.set_result(None)
@@ -261,10 +231,7 @@ class Dispatch:
     def _send(self, slot: Slot, batch: Sequence[Job], now: int) -> None:
         first = self._requests + 1
         self._requests += len(batch)
-        if self._watch is None:
-            self._watch = self._loop.call_later(self._settings.start_mark, self._on_watch)
-        if self._look is None:
-            self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
+        self._lookout.wake()
         slot.send(batch, first, now)
 
     def _serve_line(self, now: int) -> None:
@@ -470,35 +437,9 @@ class Dispatch:
             self._set_alarm(min(left))
         self.soon()
 
-    def _on_watch(self) -> None:
-        """Look, while there are jobs at workers, for a worker that does not begin its next one."""
-        before, self._watch = self._heads, None
-        self._heads = {
-            slot: request
-            for slot in self._by_link.values()
-            if (request := next(iter(slot.jobs), 0)) > slot.link.started()
-        }
-        for slot, request in self._heads.items():
-            if before.get(slot) == request:
-                self._reactions.on_unbegun(slot)
-        if any(slot.jobs for slot in self._by_link.values()):
-            self._watch = self._loop.call_later(self._settings.start_mark / 2, self._on_watch)
-
-    def _on_look(self) -> None:
-        """Look, while workers are busy, for one whose job takes long, and has others behind it."""
-        before, self._look = self._oldest, None
-        busy = [slot for slot in self.slots.values() if slot.jobs and not slot.stalled]
-        self._oldest = {slot: next(iter(slot.jobs)) for slot in busy}
-        now = self._clock()
-        for slot, oldest in self._oldest.items():
-            if before.get(slot) == oldest and slot.lease is None:
-                self._stall(slot, now)
-        if any(not slot.stalled for slot in busy):
-            self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
-
-    def _stall(self, slot: Slot, now: int) -> None:
+    def _stall(self, slot: Slot) -> None:
         """Send no more to a worker until it answers; ask back what it has not begun."""
-        slot.stall(now)
+        slot.stall(self._clock())
         through = next(reversed(slot.jobs))
         if len(slot.jobs) > 1 and slot.link.recall(through):
             self._loop.call_later(_SETTLED, self._take_back, slot, through)
@@ -531,11 +472,11 @@ class Dispatch:
 
     def close(self) -> None:
         """Stop the timers; nothing is to be outstanding any more."""
-        for timer in (self._alarm, self._watch, self._look, *self._resting.values()):
+        self._lookout.stop()
+        for timer in (self._alarm, *self._resting.values()):
             if timer is not None:
                 timer.cancel()
         self._alarm, self._alarm_ns = None, _NEVER
-        self._watch = self._look = None
         self._ledger.flush()
 
 
