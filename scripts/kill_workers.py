@@ -75,7 +75,7 @@ async def campaign(kills: int, seed: int) -> None:
     before, open_before = descendants(), descriptors()
     outcomes: Counter[str] = Counter()
     stop = asyncio.Event()
-    env = build_test_env(copy, layer="full", test="kills", pool={"size": 4, "overflow": 0})
+    env = build_test_env(copy, layer="full", test="kills", pool={"size": 8, "overflow": 0})
     began = time.monotonic()
     async with await start_stack(env) as stack:
         callers = [

@@ -8,6 +8,7 @@ from typing import Any, Final
 from poolproof.errors import CircuitOpenError, HealthCheckFailedError, PoolError
 from poolproof.ledger import BIRTH, DEATH, NOTE, POOL, WORKER
 from poolproof.pool.dispatch import Clock, Dispatch
+from poolproof.pool.recycling import due
 from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.slot import Slot
 from poolproof.pool.worker import Worker
@@ -42,6 +43,7 @@ class Crew:
         self.restarts = 0
         self._settings, self._transport, self._spec = settings, transport, spec
         self._dispatch, self._clock = dispatch, clock
+        self._limits = settings.recycling
         self._loop = asyncio.get_running_loop()
         self._starting: dict[int, asyncio.Task[Any]] = {}
         self._replacing: set[int] = set()
@@ -63,11 +65,12 @@ class Crew:
             await asyncio.gather(*(self._fill(number) for number in range(self.size)))
             if self._empty:
                 raise next(iter(self._empty.values()))
-        self._do(self._beat())
-        if self._settings.max_age is not None or self._settings.max_rss_bytes is not None:
-            self._do(self._recycle())
+        self.do(self._beat())
+        if self._limits.age_ns or self._limits.rss_bytes:
+            self.do(self._recycle())
 
-    def _do(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    def do(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Run something beside, until it is over or the crew is closed."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -79,7 +82,7 @@ class Crew:
         """Have a worker started under this number, unless there is one or it is being started."""
         task = self._starting.get(number)
         if task is None:
-            task = self._starting[number] = self._do(self._start(number))
+            task = self._starting[number] = self.do(self._start(number))
             task.add_done_callback(lambda _: self._starting.pop(number, None))
         return task
 
@@ -135,7 +138,7 @@ class Crew:
     def _leave_empty(self, number: int, error: PoolError) -> None:
         """Give a place up for a while; without any worker the pool says that it is broken."""
         self._empty[number] = error
-        self._do(self._refill(number))
+        self.do(self._refill(number))
         others = set(self._starting) - {number}
         if self._dispatch.slots or others or self._closing:
             return
@@ -169,7 +172,7 @@ class Crew:
         ]:
             self._fill(number)
             if number >= self.size:
-                self._do(self._let_go_when_idle(number))
+                self.do(self._let_go_when_idle(number))
 
     async def _let_go_when_idle(self, number: int) -> None:
         if (starting := self._starting.get(number)) is not None:
@@ -249,10 +252,11 @@ class Crew:
         for slot in list(self._dispatch.slots.values()):
             await self.replace(slot, "rolling replacement")
 
-    def worn(self, slot: Slot, reason: str) -> None:
-        """Have a worker replaced that has served long enough."""
-        if not slot.worker.retiring and slot.number not in self._replacing:
-            self._do(self.replace(slot, reason))
+    def wear(self, slot: Slot, rss_bytes: int | None = None) -> None:
+        """Have a worker replaced if it has served long enough."""
+        reason = due(slot.worker, self._limits, self._clock(), rss_bytes)
+        if reason and not slot.worker.retiring and slot.number not in self._replacing:
+            self.do(self.replace(slot, reason))
 
     # Asking.
 
@@ -270,8 +274,8 @@ class Crew:
                 if await self._unwell(slot, error):
                     return
             else:
-                slot.worker.check_passed(self._clock())
-                self._dispatch.soon()
+                if slot.worker.check_passed(self._clock()) == "restored":
+                    self._dispatch.restored(slot)
                 return
 
     async def _unwell(self, slot: Slot, error: HealthCheckFailedError) -> bool:
@@ -287,19 +291,11 @@ class Crew:
         return verdict != "degraded"
 
     async def _recycle(self) -> None:
-        settings = self._settings
         while True:
-            await asyncio.sleep(settings.usage_interval)
-            now = self._clock()
+            await asyncio.sleep(self._settings.usage_interval)
             for slot in list(self._dispatch.slots.values()):
-                usage = slot.link.usage() if settings.max_rss_bytes is not None else None
-                if (
-                    settings.max_age is not None
-                    and now - slot.worker.born_ns > settings.max_age * NS
-                ):
-                    self.worn(slot, "age")
-                elif usage and settings.max_rss_bytes and usage.rss_bytes > settings.max_rss_bytes:
-                    self.worn(slot, "memory")
+                usage = slot.link.usage() if self._limits.rss_bytes else None
+                self.wear(slot, usage.rss_bytes if usage else None)
 
     # The end of all.
 

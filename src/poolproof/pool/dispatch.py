@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from poolproof.errors import PoolError
 from poolproof.ledger import CHECKOUT as CHECKOUT_OP
@@ -10,11 +10,13 @@ from poolproof.ledger import FAIL, INFO, INVOKE, INVOKES, JOB, NOTE, OKS, WORKER
 from poolproof.pool.affinity import Affinity
 from poolproof.pool.balancing import Strategy
 from poolproof.pool.job import CHECKOUT, Job
+from poolproof.pool.lookout import Lookout
 from poolproof.pool.queueing import Line
+from poolproof.pool.reactions import Reactions
 from poolproof.pool.retrying import Tries
 from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.slot import Slot
-from poolproof.transport.base import End, Reply, WireError, WorkerLink
+from poolproof.transport.base import End, Reply, WorkerLink
 
 _NEVER: Final = 1 << 62
 _UNTRIED: Final = Tries()
@@ -22,37 +24,6 @@ _MESSAGE_CHARACTERS: Final = 500
 _SETTLED: Final = 0.002
 """Seconds until what a worker and we have written in shared memory is surely seen by the other."""
 Clock = Callable[[], int]
-
-
-class Reactions(Protocol):
-    """What the pool does about all that is not the plain way of a job."""
-
-    def on_error(self, job: Job, slot: Slot, error: WireError) -> None:
-        """A worker answered a job with an error."""
-
-    def on_death(self, slot: Slot, end: End) -> None:
-        """A worker has ended; its jobs are still where they were."""
-
-    def on_lend(self, slot: Slot, job: Job) -> None:
-        """A checkout gets a worker."""
-
-    def on_expired(self, jobs: Sequence[Job], now_ns: int) -> None:
-        """The deadlines of these have passed."""
-
-    def on_unbegun(self, slot: Slot) -> None:
-        """A worker has not even begun what it was sent."""
-
-    def on_shed(self, job: Job) -> None:
-        """There is no room for this one in the line."""
-
-    def on_shortage(self, waiting: int) -> None:
-        """Somebody waits, and every worker is busy."""
-
-    def on_session_refused(self, job: Job, answer: str) -> None:
-        """The worker of a strict session is gone (`lost`), or there are too many sessions (`full`)."""
-
-    def on_worn(self, slot: Slot) -> None:
-        """A worker has done as many jobs as it may."""
 
 
 class Dispatch:
@@ -78,6 +49,7 @@ class Dispatch:
         self._strategy, self._affinity, self._reactions = strategy, affinity, reactions
         self.note = ledger.note
         self._timeout_ns = int(settings.timeout * NS)
+        self._fewest_jobs = settings.recycling.fewest_jobs
         self.slots: dict[int, Slot] = {}
         self.leaving: list[Slot] = []
         self.line: Line[Job] = Line(settings.line, limit=settings.most_waiting)
@@ -92,10 +64,9 @@ class Dispatch:
         self._requests = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_ns = _NEVER
-        self._watch: asyncio.TimerHandle | None = None
-        self._heads: dict[Slot, int] = {}
-        self._look: asyncio.TimerHandle | None = None
-        self._oldest: dict[Slot, int] = {}
+        self._lookout = Lookout(
+            settings, self._by_link.values, unbegun=reactions.on_unbegun, slow=self._stall
+        )
         # What is answered for a job that was taken back from its worker: nobody waits for that.
         self._nobody = self._made(None, None, None, idempotent=False)
         self._nobody.set_result(None)
@@ -260,14 +231,7 @@ class Dispatch:
     def _send(self, slot: Slot, batch: Sequence[Job], now: int) -> None:
         first = self._requests + 1
         self._requests += len(batch)
-        if self._watch is None:
-            self._watch = self._loop.call_later(self._settings.start_mark, self._on_watch)
-        if self._look is None:
-            self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
-        if not self._plain:
-            for job in batch:
-                if job.session is not None:
-                    job.binding = self._affinity.use(job.session, slot.worker, now)
+        self._lookout.wake()
         slot.send(batch, first, now)
 
     def _serve_line(self, now: int) -> None:
@@ -300,15 +264,26 @@ class Dispatch:
         worker = bound if answer == "bound" else None
         if answer == "wait":
             assert bound is not None
-            slot = self.slots[bound.number]
-            job.slot = slot
-            slot.backlog[job.number] = job
+            self._wait_for(self.slots[bound.number], job)
             return True
         worker = worker or self._strategy.pick(session)
         if worker is None:
             return False
-        self._send(self.slots[worker.number], (job,), now)
+        self._send_bound(self.slots[worker.number], job, now)
         return True
+
+    def _send_bound(self, slot: Slot, job: Job, now: int) -> None:
+        """Send one job, and note whose session it is."""
+        if job.session is not None:
+            job.binding = self._affinity.use(job.session, slot.worker, now)
+        self._send(slot, (job,), now)
+
+    def _wait_for(self, slot: Slot, job: Job) -> None:
+        if self.waiting_count() >= self._settings.most_waiting:
+            self._reactions.on_shed(job)
+            return
+        job.slot = slot
+        slot.backlog[job.number] = job
 
     def _place_checkout(self, job: Job, now: int) -> bool:
         free = [slot for slot in self.slots.values() if slot.lease is None and not slot.wanted_by]
@@ -356,6 +331,7 @@ class Dispatch:
         slot = self._by_link[link]
         now, jobs = self._clock(), slot.jobs
         answered: list[int] = []
+        recalled: list[Job] = []
         took: list[int] = []
         for request, ok, value in replies:
             job = jobs.pop(request)
@@ -367,14 +343,19 @@ class Dispatch:
                 job.set_result(value)
                 answered.append(job.number)
                 took.append(now - job.since_ns)
+            elif value.kind == "cancelled" and not value.may_have_happened:
+                # Its caller has not cancelled it: the worker answers so what was recalled.
+                recalled.append(job)
             else:
                 self._reactions.on_error(job, slot, value)
+        for job in reversed(recalled):
+            self.again(job)
         if answered:
             self.note((now, OKS, JOB, slot.number, answered, took))
         slot.answered(len(replies), now)
         if slot.backlog or slot.wanted_by is not None or slot.emptied is not None:
             self._serve_slot(slot, now)
-        if self._settings.max_jobs is not None and slot.worker.jobs >= self._settings.max_jobs:
+        if slot.worker.jobs >= self._fewest_jobs:
             self._reactions.on_worn(slot)
         self.soon()
 
@@ -386,6 +367,11 @@ class Dispatch:
         self._serve_slot(slot, now)
         self.soon()
 
+    def restored(self, slot: Slot) -> None:
+        """Give a worker that is well again what has waited for it."""
+        self._serve_slot(slot, self._clock())
+        self.soon()
+
     def _serve_slot(self, slot: Slot, now: int) -> None:
         if slot.emptied is not None and slot.empty:
             emptied, slot.emptied = slot.emptied, None
@@ -395,7 +381,7 @@ class Dispatch:
             self._reactions.on_lend(slot, wanted)
         while slot.backlog and slot.worker.accepting:
             _, job = slot.backlog.popitem(last=False)
-            self._send(slot, (job,), now)
+            self._send_bound(slot, job, now)
 
     def ended(self, link: WorkerLink, end: End) -> None:
         """Take the end of a worker, expected or not."""
@@ -423,6 +409,11 @@ class Dispatch:
         at_slots = (job for slot in self.slots.values() for job in _waiting_at(slot))
         return [*self._fresh, *self.line, *at_slots, *self._resting]
 
+    def waiting_count(self) -> int:
+        """Return how many wait: in the line, at a worker, or between two attempts."""
+        at_slots = sum(len(slot.backlog) for slot in self.slots.values())
+        return len(self.line) + at_slots + len(self._resting)
+
     def outstanding(self) -> list[Job]:
         """Return all jobs without an outcome."""
         held = (job for slot in self._by_link.values() for job in slot.jobs.values())
@@ -446,35 +437,9 @@ class Dispatch:
             self._set_alarm(min(left))
         self.soon()
 
-    def _on_watch(self) -> None:
-        """Look, while there are jobs at workers, for a worker that does not begin its next one."""
-        before, self._watch = self._heads, None
-        self._heads = {
-            slot: request
-            for slot in self._by_link.values()
-            if (request := next(iter(slot.jobs), 0)) > slot.link.started()
-        }
-        for slot, request in self._heads.items():
-            if before.get(slot) == request:
-                self._reactions.on_unbegun(slot)
-        if any(slot.jobs for slot in self._by_link.values()):
-            self._watch = self._loop.call_later(self._settings.start_mark / 2, self._on_watch)
-
-    def _on_look(self) -> None:
-        """Look, while workers are busy, for one whose job takes long, and has others behind it."""
-        before, self._look = self._oldest, None
-        busy = [slot for slot in self.slots.values() if slot.jobs and not slot.stalled]
-        self._oldest = {slot: next(iter(slot.jobs)) for slot in busy}
-        now = self._clock()
-        for slot, oldest in self._oldest.items():
-            if before.get(slot) == oldest and slot.lease is None:
-                self._stall(slot, now)
-        if any(not slot.stalled for slot in busy):
-            self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
-
-    def _stall(self, slot: Slot, now: int) -> None:
+    def _stall(self, slot: Slot) -> None:
         """Send no more to a worker until it answers; ask back what it has not begun."""
-        slot.stall(now)
+        slot.stall(self._clock())
         through = next(reversed(slot.jobs))
         if len(slot.jobs) > 1 and slot.link.recall(through):
             self._loop.call_later(_SETTLED, self._take_back, slot, through)
@@ -507,11 +472,11 @@ class Dispatch:
 
     def close(self) -> None:
         """Stop the timers; nothing is to be outstanding any more."""
-        for timer in (self._alarm, self._watch, self._look, *self._resting.values()):
+        self._lookout.stop()
+        for timer in (self._alarm, *self._resting.values()):
             if timer is not None:
                 timer.cancel()
         self._alarm, self._alarm_ns = None, _NEVER
-        self._watch = self._look = None
         self._ledger.flush()
 
 

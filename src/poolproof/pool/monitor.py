@@ -174,6 +174,8 @@ class PoolMonitor:
             self._lent += 1
         elif op == CHECKOUT and kind == INFO:
             self._given_back += 1
+        elif number is None:
+            return
         elif kind == DEATH:
             self._deaths += 1
             self._dead.add(number)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from random import Random
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from poolproof.errors import (
     CheckoutTimeoutError,
@@ -35,6 +35,8 @@ from poolproof.pool.slot import Slot
 from poolproof.pool.worker import Worker
 from poolproof.simulation import SimulationLoop
 from poolproof.transport.base import End, Transport, WireError, WorkerSpec
+
+_SERVING: Final = frozenset({"ready", "busy"})
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Clock:
@@ -107,6 +109,7 @@ class Pool:
         """
         try:
             await self._crew.open()
+            self._crew.do(self._sweep())
         except GeneratorExit:
             self.kill()
             raise
@@ -114,6 +117,11 @@ class Pool:
             await self.close(drain=False)
             raise
         return self
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.session_sweep)
+            self.affinity.sweep(self.clock())
 
     async def close(self, *, drain: bool = True) -> None:
         """Let nobody in, wait for those who are in (each has a deadline), and end every worker.
@@ -193,14 +201,34 @@ class Pool:
             return self._submit(request, deadline, session, idempotent)
         if key is not None and key in self._quarantine:
             return self._dispatch.refused(request, _quarantined(key, self.settings.most_deaths))
-        permit = 0
-        if self._breaker is not None and (permit := self._breaker.admit(self.clock())) == REFUSED:
+        job = self._admitted(request, deadline, session, idempotent)
+        if key is not None:
+            job.key = key
+            job.add_done_callback(self._cleared)
+        return job
+
+    def _admitted(
+        self,
+        request: Any,
+        deadline: float | None = None,
+        session: str | None = None,
+        idempotent: bool = False,  # noqa: FBT001, FBT002 - as `Dispatch.submit`
+    ) -> Job:
+        """Submit what the circuit breaker admits, and tell it how that ends."""
+        if self._breaker is None:
+            return self._submit(request, deadline, session, idempotent)
+        permit = self._breaker.admit(self.clock())
+        if permit == REFUSED:
             return self._dispatch.refused(request, _circuit_open(self._breaker, self.clock()))
         job = self._submit(request, deadline, session, idempotent)
-        job.key = key
-        if self._breaker is not None:
-            job.add_done_callback(lambda job: self._told(permit, job))
+        job.add_done_callback(lambda job: self._told(permit, job))
         return job
+
+    def _cleared(self, job: "asyncio.Future[Any]") -> None:
+        """Suspect a job no more that was answered, so that its worker lives."""
+        assert isinstance(job, Job)
+        if not job.cancelled() and job.exception() is None:
+            self._quarantine.survived(job.key)
 
     def _told(self, permit: int, job: "asyncio.Future[Any]") -> None:
         """Tell the breaker how a job ended."""
@@ -222,13 +250,15 @@ class Pool:
 
     async def map(self, requests: Sequence[Any], *, deadline: float | None = None) -> list[Any]:
         """Submit all requests and return their answers in order; the first error is raised."""
-        jobs = [self._submit(request, deadline) for request in requests]
+        take = self._submit if self._breaker is None else self._admitted
+        jobs = [take(request, deadline) for request in requests]
         try:
             return [await job for job in jobs]
         finally:
             for job in jobs:
-                if not job.done():
-                    job.cancel()
+                if job.done() and not job.cancelled():
+                    job.exception()  # whoever comes after the first is not asked for
+                job.cancel()
 
     def checkout(self, *, deadline: float | None = None) -> Checkout:
         """Have a worker alone: `async with` the result, or await it and check it in yourself.
@@ -236,7 +266,7 @@ class Pool:
         Raises:
             CheckoutTimeoutError: on waiting, if none was free within `deadline` seconds.
         """
-        return Checkout(self._submit(CHECKOUT, deadline))
+        return Checkout(self._admitted(CHECKOUT, deadline))
 
     async def transaction(
         self, function: Callable[[Lease], Any], *, deadline: float | None = None
@@ -323,7 +353,7 @@ class Pool:
             self._dispatch.again(job)
             return
         error: PoolError = died(slot, end, begun=begun)
-        key = job.number if job.key is None else job.key
+        key = ("job", job.number) if job.key is None else job.key
         if begun and self._quarantine.died(key):
             error = _quarantined(key, self.settings.most_deaths)
         self._fail(job, slot, error, retry=not leased)
@@ -336,6 +366,7 @@ class Pool:
             deadline_ns=job.deadline_ns,
             rng=self._rng,
             idempotent=job.idempotent,
+            all_workers=not any(worker.state in _SERVING for worker in self.workers()),
             delays=self._delays,
         )
         error = error.at(
@@ -346,7 +377,8 @@ class Pool:
             epoch=slot.worker.epoch,
             session=job.session,
         )
-        if retry and decision.verdict == "retry" and not self.closing:
+        room = self._dispatch.waiting_count() < self.settings.most_waiting
+        if retry and decision.verdict == "retry" and room and not self.closing:
             self._retry(job, error, decision)
         else:
             self._dispatch.fail(job, error, slot.number)
@@ -419,8 +451,8 @@ class Pool:
         self._crew.shortage(waiting)
 
     def on_worn(self, slot: Slot) -> None:
-        """Recycle a worker that has done its jobs."""
-        self._crew.worn(slot, "jobs")
+        """Recycle a worker, if it has done its jobs."""
+        self._crew.wear(slot)
 
 
 def _closed() -> PoolClosedError:

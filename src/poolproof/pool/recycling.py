@@ -1,5 +1,6 @@
 """When a worker has served long enough: by age, by jobs, by its own memory."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +29,11 @@ class Limits:
     def __post_init__(self) -> None:
         assert min(self.age_ns, self.jobs, self.rss_bytes) >= 0
         assert 0 <= self.spread < 1
+
+    @property
+    def fewest_jobs(self) -> float:
+        """The fewest jobs with which a worker may be due: before that, nobody needs to ask."""
+        return self.jobs * (1 - self.spread) if self.jobs else math.inf
 
 
 def due(worker: Worker, limits: Limits, now_ns: int, rss_bytes: int | None = None) -> Reason | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 from poolproof.errors import UsageError
+from poolproof.pool.recycling import Limits
 
 Order = Literal["lifo", "fifo"]
 Mode = Literal["hint", "strict"]
@@ -51,7 +52,8 @@ class PoolSettings:
         resends: how often a job that had not begun when its worker died is sent to another.
         retry_base: the first pause before a retry that backs off; see `pool.retrying`.
         most_deaths: how many workers a job may end before it is quarantined.
-        max_jobs, max_age, max_rss_bytes: when a worker is recycled; None is never.
+        max_jobs, max_age, max_rss_bytes: when a worker is recycled, the first two up to a tenth
+            earlier, so that not all go at once; None is never.
         usage_interval: how often workers are asked for their memory, where it is bounded.
     """
 
@@ -95,6 +97,15 @@ class PoolSettings:
         """
         if problems := list(_problems(self)):
             raise UsageError("; ".join(problems))
+
+    @property
+    def recycling(self) -> Limits:
+        """How long a worker may serve."""
+        return Limits(
+            age_ns=int((self.max_age or 0) * NS),
+            jobs=self.max_jobs or 0,
+            rss_bytes=self.max_rss_bytes or 0,
+        )
 
 
 _COUNTS_FROM_ONE: Final = frozenset(

@@ -9,6 +9,7 @@ import pytest
 from poolproof.errors import (
     CircuitOpenError,
     PoolClosedError,
+    PoolExhaustedError,
     QuarantinedError,
     RemoteError,
     SessionLostError,
@@ -342,3 +343,72 @@ async def test_what_stands_behind_a_job_that_turns_out_slow_goes_to_another_work
     assert sorted(request for request in Actor.begun[201:] if request != ["gate", "a"]) == sorted(
         range(100)
     )
+
+
+async def test_a_strict_session_is_served_when_its_degraded_worker_is_well_again() -> None:
+    Unwell.well = True
+    settings = PoolSettings(size=2, affinity="strict", ping_interval=0.01, ping_timeout=0.05)
+    async with Pool(WorkerSpec(target=Unwell), MockTransport(), settings) as one:
+        await one.submit(1, session="a")
+        Unwell.well = False
+        await until(lambda: all(worker.state == "degraded" for worker in one.workers()))
+        waiting = one.submit(2, session="a", deadline=5)
+        Unwell.well = True
+
+        assert await waiting == 2
+
+
+async def test_jobs_that_wait_for_one_worker_are_bounded_too() -> None:
+    async with pool(size=2, affinity="strict", most_waiting=3) as one:
+        gate = one.submit(["gate", "a"], session="a")
+        await begun(1)
+        jobs = [one.submit(number, session="a") for number in range(10)]
+        await asyncio.sleep(0)
+        shed = [job for job in jobs if job.done()]
+        open_gate("a")
+        await gate
+
+        assert len(shed) == 7
+        assert all(isinstance(job.exception(), PoolExhaustedError) for job in shed)
+
+
+async def test_an_open_circuit_refuses_checkouts_and_bulk_too() -> None:
+    breaker = CircuitBreaker(Limits(failures_to_open=1))
+    async with pool(breaker=breaker) as one:
+        with pytest.raises(RemoteError):
+            await one.submit("raise")
+        with pytest.raises(CircuitOpenError):
+            await one.map([1, 2])
+        with pytest.raises(CircuitOpenError):
+            await one.checkout()
+
+
+async def test_a_keyed_job_that_succeeds_is_no_suspect_any_more() -> None:
+    async with pool(most_deaths=2) as one:
+        for _ in range(3):
+            with pytest.raises(WorkerDiedError):
+                await one.submit("exit", key=0)
+            assert await one.submit(1, key=0) == 1
+
+
+async def test_sessions_that_are_over_are_forgotten() -> None:
+    async with pool(session_ttl=0.01, session_sweep=0.01) as one:
+        await one.submit(1, session="a")
+        assert list(one.affinity) == ["a"]
+        await until(lambda: list(one.affinity) == [])
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_recalled_job_is_done_whether_its_worker_or_the_pool_is_faster(turns: int) -> None:
+    async with pool(size=2) as one:
+        await one.map(range(200))
+        slow = one.submit(["gate", "a"])
+        behind = [one.submit(number) for number in range(20)]
+        await begun(201)
+        await wait_for(lambda: any(slot.stalled for slot in one.slots()), timeout=5)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        open_gate("a")
+
+        assert await asyncio.gather(*behind) == list(range(20))
+        assert await slow == ["gate", "a"]

@@ -107,11 +107,13 @@ def test_job_given_back_with_more_time_is_judged_by_that() -> None:
     assert line.next_deadline_ns() == 20
 
 
-@pytest.mark.parametrize("order", ["fifo", "lifo"])
-def test_what_is_kept_of_those_who_left_is_bounded(order: str) -> None:
-    line = line_of(order=order, limit=10)
-    for number in range(10_000):
-        line.join(Job(number, deadline_ns=10**9 - number), now_ns=1)
-        line.take(now_ns=1)
+def test_what_is_kept_of_those_who_left_is_bounded() -> None:
+    """One who stays, and whose deadline is the first, keeps the others' from being looked at."""
+    line = line_of(Job(0, deadline_ns=10))
+    for number in range(1, 10_000):
+        job = Job(number, deadline_ns=number + 10)
+        line.join(job, now_ns=1)
+        line.leave(job)
 
     assert len(line._deadlines) < 100
+    assert line.next_deadline_ns() == 10

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolproof import simulation
+from poolproof.pool.pool import Pool
 from poolproof.pool.recycling import Limits, due
+from poolproof.pool.settings import PoolSettings
+from poolproof.transport.base import WorkerSpec
+from poolproof.transport.mock import MockTransport
 from tests.unit.pool.closed_loop import born
 
 pytestmark = pytest.mark.unit
@@ -58,3 +63,27 @@ def test_no_worker_gets_more_jobs_than_the_limit_or_goes_before_its_first(
     worker.jobs = jobs
 
     assert due(worker, Limits(jobs=jobs), now_ns=0) == "jobs"
+
+
+def test_nobody_is_due_by_its_jobs_before_the_fewest() -> None:
+    limits = Limits(jobs=100)
+    workers = [born(number) for number in range(50)]
+    for worker in workers:
+        worker.jobs = int(limits.fewest_jobs) - 1
+
+    assert not any(due(worker, limits, now_ns=0) for worker in workers)
+    assert Limits().fewest_jobs == float("inf")
+
+
+def test_pool_replaces_its_old_workers_one_after_the_other() -> None:
+    """In virtual time, on the mock layer: ten seconds, and none serves longer."""
+
+    async def births() -> set[int]:
+        settings = PoolSettings(size=4, max_age=10, usage_interval=0.05)
+        async with Pool(WorkerSpec(target=repr), MockTransport(), settings) as pool:
+            await simulation.advance(10.1)
+            workers = pool.workers()
+            assert [worker.epoch for worker in workers] == [2, 2, 2, 2]
+            return {worker.born_ns for worker in workers}
+
+    assert len(simulation.run(births())) == 4
