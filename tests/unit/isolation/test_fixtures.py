@@ -1,4 +1,7 @@
-"""The sandbox's fixtures, in suites of their own."""
+"""The sandbox's fixtures, in suites of their own.
+
+Long because each suite stands here as a stranger would write it.
+"""
 
 import threading
 import time

@@ -1,4 +1,7 @@
-"""The sandbox: names and places of a test's own, what it hands over, and the end of all of it."""
+"""The sandbox: names and places of a test's own, what it hands over, and the end of all of it.
+
+Long because each way out of a sandbox is taken for each thing that it holds.
+"""
 
 import asyncio
 import contextlib

@@ -5,12 +5,13 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule as plain_rule
 from hypothesis.stateful import run_state_machine_as_test
 
 from poolproof.errors import UsageError
+from poolproof.simulation import advance
 from poolproof.stateful import (
     AsyncRuleBasedStateMachine,
     BrokenPromiseError,
@@ -24,7 +25,9 @@ from poolproof.stateful import (
 pytestmark = [pytest.mark.unit, pytest.mark.hypothesis]
 
 FEW = settings(max_examples=20, database=None, derandomize=True, deadline=None)
-MANY = settings(FEW, max_examples=500)
+MANY = settings(
+    FEW, max_examples=300, stateful_step_count=10, phases=[Phase.generate, Phase.shrink]
+)
 
 
 def test_a_rule_that_is_a_coroutine_function_is_awaited_in_virtual_time() -> None:
@@ -32,7 +35,7 @@ def test_a_rule_that_is_a_coroutine_function_is_awaited_in_virtual_time() -> Non
         @rule()
         async def sleep_for_a_year(self) -> None:
             before = asyncio.get_running_loop().time()
-            await asyncio.sleep(86_400)
+            await advance(86_400)
             assert asyncio.get_running_loop().time() == before + 86_400
             Sleeper.slept += 1
 
@@ -80,7 +83,7 @@ def test_what_a_rule_invoked_goes_on_beside_the_next_ones() -> None:
         async def operation(self) -> str:
             self.inside += 1
             Overlap.most = max(Overlap.most, self.inside)
-            await asyncio.sleep(1)
+            await advance(1)
             self.inside -= 1
             return "done"
 
@@ -160,7 +163,7 @@ def test_what_a_case_leaves_running_is_ended_with_it() -> None:
     class Leaves(AsyncRuleBasedStateMachine):
         async def forever(self) -> None:
             try:
-                await asyncio.sleep(10**6)
+                await advance(10**6)
             finally:
                 ended.append("ended")
 
