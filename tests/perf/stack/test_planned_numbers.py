@@ -1,10 +1,10 @@
 """The plan's numbers, as they were before they decayed: recovery, latency, errors."""
 
 import asyncio
-from asyncio import sleep as until_due
 import os
 import signal
 import time
+from asyncio import sleep as until_due
 from pathlib import Path
 from typing import Any
 
