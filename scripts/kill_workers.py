@@ -44,7 +44,7 @@ async def killer(stack: Stack, kills: int, rng: Random) -> list[int]:
     memory: list[int] = []
     killed: set[tuple[int, int]] = set()
     for kill in range(kills):
-        while not struck(stack, rng, killed):
+        while not struck(stack, rng, killed):  # noqa: ASYNC110 - the pool has no event for it
             await asyncio.sleep(0.001)
         await asyncio.sleep(rng.random() * 0.004)
         if kill % max(1, kills // SAMPLES) == 0:

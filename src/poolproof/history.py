@@ -126,10 +126,16 @@ def compact_frame(events: Sequence[Packed]) -> bytes:
 
 def _unpacked(content: bytes) -> Iterator[Event]:
     frames = _frames(content, len(COMPACT))
-    pid, kinds, ops = next(frames, [(0, [], [])])[0]
-    events = [(kinds[row[1]], ops[row[2]], row) for frame in frames for row in frame]
+    first: Any = next(frames, None)
+    header: tuple[int, list[str], list[str]] = first[0] if first else (0, [], [])
+    pid, kinds, ops = header
+    events: list[tuple[str, str, tuple[Any, ...]]] = [
+        (kinds[row[1]], ops[row[2]], tuple(row)) for frame in frames for row in frame
+    ]
     began = dict(chain.from_iterable(_began(row) for kind, _, row in events if kind == "ok*"))
-    for kind, op, (t, _, _, number, *rest) in events:
+    for kind, op, row in events:
+        t: int = row[0]
+        number, rest = row[3], row[4:]
         if kind == "invoke*":
             numbers = range(number, number + rest[0])
             yield from (

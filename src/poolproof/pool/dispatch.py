@@ -21,8 +21,8 @@ from poolproof.transport.base import End, Reply, WorkerLink
 _NEVER: Final = 1 << 62
 _UNTRIED: Final = Tries()
 _MESSAGE_CHARACTERS: Final = 500
+# Seconds until what a worker and we have written in shared memory is surely seen by the other.
 _SETTLED: Final = 0.002
-"""Seconds until what a worker and we have written in shared memory is surely seen by the other."""
 Clock = Callable[[], int]
 
 
@@ -153,6 +153,8 @@ class Dispatch:
     def again(self, job: Job) -> None:
         """Take a job back that was sent before and is to be sent again: it is the first in line."""
         job.slot, job.request = None, 0
+        if job.session is not None or job.is_checkout:
+            self._plain = False
         self.line.give_back(job)
         self.soon()
 
@@ -237,12 +239,23 @@ class Dispatch:
     def _serve_line(self, now: int) -> None:
         """Place those who wait, in order, until one cannot be placed."""
         line = self.line
+        if self._plain:
+            self._serve_plainly(now)
+            return
         while (job := line.take(now)) is not None:
             if not job.done() and not self._place(job, now):
                 line.give_back(job)
                 return
         # The line is empty, so that nothing in it is of a session or a checkout.
         self._plain = True
+
+    def _serve_plainly(self, now: int) -> None:
+        """Send those who wait, where any worker will do for each: each worker's share as one batch."""
+        for worker, count in self._strategy.share(len(self.line)):
+            taken = (self.line.take(now) for _ in range(count))
+            batch = [job for job in taken if job is not None and not job.done()]
+            if batch:
+                self._send(self.slots[worker.number], batch, now)
 
     def _place(self, job: Job, now: int) -> bool:
         """Send a job, or have it wait at a worker; False if it must wait in the line."""
@@ -406,7 +419,7 @@ class Dispatch:
 
     def waiting(self) -> list[Job]:
         """Return those that no worker has yet."""
-        at_slots = (job for slot in self.slots.values() for job in _waiting_at(slot))
+        at_slots = (job for slot in self.slots.values() for job in slot.waiting())
         return [*self._fresh, *self.line, *at_slots, *self._resting]
 
     def waiting_count(self) -> int:
@@ -476,14 +489,10 @@ class Dispatch:
         for timer in (self._alarm, *self._resting.values()):
             if timer is not None:
                 timer.cancel()
-        self._alarm, self._alarm_ns = None, _NEVER
+        self._alarm = None
         self._ledger.flush()
 
 
 def op_of(job: Job) -> int:
     """Return which operation of the ledger a job is."""
     return CHECKOUT_OP if job.is_checkout else JOB
-
-
-def _waiting_at(slot: Slot) -> Iterable[Job]:
-    return (*slot.backlog.values(), *([slot.wanted_by] if slot.wanted_by else ()))

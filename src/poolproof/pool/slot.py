@@ -115,6 +115,10 @@ class Slot:
         """Whether nobody would miss it: it holds no job, and nobody holds it."""
         return not self.jobs and self.lease is None
 
+    def waiting(self) -> tuple[Job, ...]:
+        """Return who waits for this worker and no other."""
+        return (*self.backlog.values(), *([self.wanted_by] if self.wanted_by else ()))
+
     def answered(self, count: int, now_ns: int) -> None:
         """Take note of `count` answers that came together: room, and how long a job takes."""
         self.stalled = False

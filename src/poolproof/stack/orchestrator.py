@@ -3,7 +3,7 @@
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from poolproof.history import Packed
 from poolproof.ledger import BIRTH, DEATH, FAIL, INFO, KINDS, NOTE, PHASE, Ledger
@@ -74,7 +74,8 @@ class Orchestrator:
     def _take(self, event: Packed) -> None:
         whole: tuple[Any, ...] = (*event, None, None, None)
         t, kind, _, number, data, error, message = whole[:7]
-        context: dict[str, Any] = data if isinstance(data, dict) else {"worker": data}
+        known = cast("dict[str, Any]", data) if isinstance(data, dict) else None
+        context = known or {"worker": data}
         if kind == DEATH:
             self._died[number] = t
         elif kind == BIRTH and (died := self._died.pop(number, None)) is not None:

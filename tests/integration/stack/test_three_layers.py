@@ -1,6 +1,7 @@
 """One actor, one test file, three layers, and no question about which one it is."""
 
 import asyncio
+from asyncio import sleep as work_for
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -40,7 +41,7 @@ class Account:
                 self.balance += amount
                 return self.balance
             case ["wait", seconds]:
-                await asyncio.sleep(seconds)
+                await work_for(seconds)
                 return seconds
             case ["raise", text]:
                 raise ValueError(text)
