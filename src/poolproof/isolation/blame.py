@@ -68,12 +68,18 @@ class Notes:
 
     def turn(self) -> int:
         """Return whose turn the running thread belongs to."""
-        ident = threading.get_ident()
+        return self._turn_of(threading.get_ident())
+
+    def _turn_of(self, ident: int) -> int:
         if ident == _MAIN_IDENT:
             return self.owner
         thread = _threads.get(ident)
         site = None if thread is None else self.threads.get(thread)
         return BEFORE_ALL if site is None else site.owner
+
+    def others_at_work(self) -> bool:
+        """Tell whether a thread of a living fixture runs: what nobody was seen to make may be its own."""
+        return any(self._turn_of(ident) in self.living for ident in list(_threads))
 
 
 _MAIN_IDENT: Final = threading.main_thread().ident
@@ -134,7 +140,11 @@ def _socket(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
 
 def _open(notes: Notes, args: tuple[Any, ...], site: Site) -> None:
     path, _, flags = args
-    if isinstance(path, int) or len(notes.opened) >= MOST_PATHS:
+    if len(notes.opened) >= MOST_PATHS:
+        return
+    if isinstance(path, int):  # an end of a pipe, of which nothing tells that it was made
+        with suppress(OSError):
+            notes.opened[os.readlink(f"/proc/self/fd/{path}")] = site
         return
     name = os.path.abspath(os.fsdecode(path))
     notes.opened[name] = site

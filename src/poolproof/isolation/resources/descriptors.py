@@ -49,7 +49,7 @@ class Descriptors:
             return _unclosed(loop, number)
         owner = _socket_at(number, notes) if link.startswith("socket:") else None
         site = notes.sockets.get(owner) if owner else notes.opened.get(link)
-        if not notes.mine(site):
+        if not notes.mine(site) or (site is None and notes.others_at_work()):
             return None
         port = _listening(number) if link.startswith("socket:") else None
         where = f"opened at {site}" if site else ""
