@@ -24,6 +24,8 @@ def pytest_runtest_logreport(report):
     with open(__file__.replace("conftest.py", ".reports.jsonl"), "a") as file:
         print(json.dumps(line), file=file)
 """
+FOREIGN: Final = ("PYTEST_ADDOPTS", "PYTEST_XDIST_")
+"""Variables by which our own run would be told to a suite in it: it is no worker of ours."""
 _INI: Final = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
 
 
@@ -70,7 +72,7 @@ def run(
     (folder / "pytest.ini").write_text(_INI + ini, encoding="utf-8")
     (folder / "conftest.py").write_text(_RECORDER, encoding="utf-8")
     environment = {
-        **{name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
+        **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_PLUGINS": ",".join(["poolproof.pytest_plugin", *plugins]),
         **(variables or {}),

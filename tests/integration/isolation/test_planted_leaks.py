@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import pytest
 
+from tests.integration.isolation.suites import FOREIGN
+
 pytestmark = pytest.mark.integration
 
 SUITES: Final = {
@@ -62,11 +64,10 @@ def run(folder: Path, suite: str, *options: str) -> Reports:
     (folder / "conftest.py").write_text(RECORDER, encoding="utf-8")
     plugins = ",".join(["poolproof.pytest_plugin", *PLUGINS.get(suite, [])])
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_PLUGINS": plugins,
     }
-    environment.pop("PYTEST_ADDOPTS", None)
     # Without -s, pytest itself puts the streams back.
     command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", *options]
     result = subprocess.run(
