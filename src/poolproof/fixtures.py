@@ -46,7 +46,7 @@ def stack(
     layer: str,
     poolproof_stacks: None,  # noqa: ARG001
 ) -> "Callable[..., AbstractAsyncContextManager[Stack]]":
-    """Start stacks on the test's layer, as in `async with stack(Worker, size=2) as running`.
+    """Start stacks of workers on the test's layer, to be used by `async with ... as running`.
 
     Options are those of `PoolSettings`, and `max_restarts`, `breaker`, `history`, `failover`. A
     stack that is not on the layer fails the test; one that fell back as declared is reported with
@@ -96,7 +96,7 @@ def isolated_pool(
     layer: str,
     poolproof_stacks: None,  # noqa: ARG001
 ) -> "Callable[..., AbstractAsyncContextManager[Pool]]":
-    """Start pools on the test's layer, as in `async with isolated_pool(Worker) as pool`."""
+    """Start pools of workers on the test's layer, to be used by `async with ... as pool`."""
 
     def start(target: Any, **settings: Any) -> "AbstractAsyncContextManager[Pool]":
         from poolproof.stack.isolated import start_isolated_pool  # noqa: PLC0415

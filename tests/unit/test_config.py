@@ -55,5 +55,5 @@ def test_what_cannot_be_is_refused_with_its_place(table: dict[str, Any], message
 
 
 def test_settings_name_every_problem_at_once() -> None:
-    with pytest.raises(UsageError, match="size .* lazy .* timeout"):
+    with pytest.raises(UsageError, match=r"size .* lazy .* timeout"):
         PoolSettings(size=-1, lazy="yes", timeout="soon")  # type: ignore[arg-type]

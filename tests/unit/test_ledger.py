@@ -1,13 +1,17 @@
 """The compact history: what was noted together is written together, and read as single events."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from poolproof import history
-from poolproof.history import Packed
 from poolproof.ledger import BIRTH, FAIL, INVOKES, JOB, OKS, WORKER, Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from poolproof.history import Packed
 
 pytestmark = pytest.mark.unit
 

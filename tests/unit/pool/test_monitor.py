@@ -86,7 +86,7 @@ async def test_operations_submitted_together_have_each_their_own_outcome() -> No
 
 async def test_a_pool_without_enough_workers_is_not_ready() -> None:
     async with pool() as one:
-        with pytest.raises(TimeoutError, match="at least 2 ready workers within 0.05 s, got 1"):
+        with pytest.raises(TimeoutError, match=r"at least 2 ready workers within 0\.05 s, got 1"):
             await ensure_pool_ready(one, 2, seconds=0.05)
 
 

@@ -32,6 +32,9 @@ NOT_BEGUN: Final = {
 }
 
 
+_XDIST: Final = "PYTEST_XDIST_"
+
+
 class Suite:
     """Somebody's tests, as pytest's arguments name them, to be run in many ways.
 
@@ -129,8 +132,9 @@ class Suite:
             await process.wait()
 
     def _environment(self) -> dict[str, str]:
-        """Return the child's environment, with the token by which it is ended."""
-        return {**os.environ, leases.RUN_VARIABLE: self._lease.run}
+        """Return the child's environment, with the token by which it is ended: it is no worker of a run around us."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith(_XDIST)}
+        return {**own, leases.RUN_VARIABLE: self._lease.run}
 
     async def _watch(
         self, process: asyncio.subprocess.Process, record: Path, heard: Callable[[int], None]
