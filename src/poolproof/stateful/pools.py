@@ -240,9 +240,9 @@ def machine_of(name: str, base: type[PoolMachine], **members: Any) -> type[PoolM
 
 
 def _stack(layer: str, workers: int, settings: dict[str, Any]) -> Callable[[], Subject]:
-    if layer not in LAYERS:
-        raise UsageError(f"layer: expected one of {', '.join(LAYERS)}, got {layer!r}")
     from poolproof.stateful.stack_subject import StackSubject  # noqa: PLC0415 - only who asks for it pays
 
-    known = next(one for one in LAYERS if one == layer)
-    return lambda: StackSubject(known, workers, **settings)
+    for known in LAYERS:
+        if known == layer:
+            return lambda: StackSubject(known, workers, **settings)
+    raise UsageError(f"layer: expected one of {', '.join(LAYERS)}, got {layer!r}")
