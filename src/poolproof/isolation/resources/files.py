@@ -38,6 +38,7 @@ class Files:
         self._temporary = tempfile.gettempdir()
         self._pytests = os.path.join(self._temporary, "pytest-of-")
         self._pytest_keeps = pytest_keeps
+        self._leases = f"poolproof-{os.getuid()}"  # every run's, made by the first (leases.home)
 
     def look(self) -> State:
         """Return what was made in this turn and is still there."""
@@ -52,6 +53,8 @@ class Files:
 
     def _slug(self, path: str) -> str:
         name = path.rpartition(os.sep)[2]
+        if name == self._leases:
+            return ""
         if (shared := _of_multiprocessing()) and path.startswith(shared):
             return ""
         if name.startswith("__pycache__") or name.endswith(".pyc") or f"{os.sep}." in path:
