@@ -87,6 +87,7 @@ SURFACE: Final = {
         "pytest_collection_modifyitems",
         "pytest_configure",
         "pytest_generate_tests",
+        "pytest_report_header",
     },
     "poolproof.strategies": {
         "Deed",

@@ -102,21 +102,31 @@ def drop(notes: Notes) -> None:
     """Write these notes no longer."""
     _keepers.remove(notes)
     if not _keepers and sys.version_info < (3, 12):
-        threading._start_new_thread = _start_new_thread  # type: ignore[attr-defined]  # noqa: SLF001
+        _silence_threads()
 
 
-_start_new_thread: Final = getattr(threading, "_start_new_thread", None)
+_start_new_thread: Any = getattr(threading, "_start_new_thread", None)
+_announcing = False
 
 
 def _announce_threads() -> None:
-    """Raise the event that Python 3.11 does not have yet."""
-    if sys.version_info < (3, 12):
+    """Raise the event that Python 3.11 does not have yet; whoever wraps the same function is kept."""
+    global _announcing, _start_new_thread
+    if sys.version_info < (3, 12) and not _announcing:
+        _announcing, _start_new_thread = True, threading._start_new_thread  # type: ignore[attr-defined]  # noqa: SLF001
         threading._start_new_thread = _announced  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _silence_threads() -> None:
+    """Put the function back, unless somebody has wrapped it since and would be taken out with us."""
+    global _announcing  # noqa: PLW0603
+    if vars(threading)["_start_new_thread"] is _announced:
+        _announcing = False
+        threading._start_new_thread = _start_new_thread  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _announced(function: Any, args: tuple[Any, ...]) -> Any:
     sys.audit("_thread.start_new_thread", function, args, None)
-    assert _start_new_thread is not None
     return _start_new_thread(function, args)
 
 

@@ -16,9 +16,10 @@ EVERYBODYS: Final = (
 MOST_NAMES: Final = 5
 
 _CODE: Final = (types.FunctionType, types.BuiltinFunctionType, type, types.MethodType)
-# pytest and the interactive prompt set these.
+# pytest and the interactive prompt set the first; on Python 3.11, a simulation hears of threads by the other.
 _MOVING: Final = {
     "builtins": frozenset({"_", "copyright", "credits", "exit", "quit", "license", "help"}),
+    "threading": frozenset({"_start_new_thread"} if sys.version_info < (3, 12) else ()),
 }
 
 
