@@ -40,7 +40,7 @@ for name in unit integration chaos performance; do
   [[ $name != performance ]] || unset POOLPROOF_COVERAGE
   case $name in
   unit) how=(-n 2) ;;
-  integration) how=(-n 4) ;; # they wait for processes more than they compute
+  integration) how=(-n 4 --dist loadfile) ;; # they wait for processes more than they compute
   chaos) how=(-n 2 --dist loadfile) ;; # each file plays its trials once, side by side
   # What is measured against other programs takes minutes and an idle machine: run_performance_tests.sh does it by itself.
   performance) how=(-m "perf and not slow") ;;
