@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from poolproof.pool.job import Job, requests_of
+from poolproof.pool.job import Job
 from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.worker import Worker
 from poolproof.transport.base import WorkerLink
@@ -90,11 +90,14 @@ class Slot:
 
     def send_leased(self, jobs: Sequence[Job], first: int) -> None:
         """Send jobs of whoever has checked the worker out: they take no room."""
-        held = self.jobs
+        held, epoch, requests = self.jobs, self.worker.epoch, []
         for request, job in enumerate(jobs, first):
             job.slot, job.request = self, request
             held[request] = job
-        self.link.send(requests_of(jobs, first, self.worker.epoch))
+            requests.append(
+                (request, job.payload, job.deadline_ns, job.attempt, epoch, job.session)
+            )
+        self.link.send(requests)
 
     def lend(self, lease: "Lease", now_ns: int) -> None:
         """Let the worker, which holds nothing, be checked out."""
