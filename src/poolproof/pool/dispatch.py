@@ -230,14 +230,18 @@ class Dispatch:
         fresh, self._fresh = self._fresh, []
         now = self._clock()
         self._note_jobs()
-        if self._plain and not self.line:
-            self._join(self._spread(fresh, now), now)
-        else:
+        if not self._plain or self.line:
             self._join(fresh, now)
             self._serve_line(now)
+            self._ask_for_more()
+        elif fresh and (left := self._spread(fresh, now)):
+            self._join(left, now)
+            self._ask_for_more()
+        self._ledger.turned()
+
+    def _ask_for_more(self) -> None:
         if self.line:
             self._reactions.on_shortage(len(self.line))
-        self._ledger.flush()
 
     def _join(self, jobs: Iterable[Job], now: int) -> None:
         for job in jobs:
@@ -246,6 +250,8 @@ class Dispatch:
 
     def _spread(self, jobs: list[Job], now: int) -> list[Job]:
         """Send jobs that any worker may have; return those for which there was no room."""
+        if len(jobs) == 1:
+            return [] if self._placed(jobs, now) else jobs
         if any(job.done() for job in jobs):
             jobs = [job for job in jobs if not job.done()]
         if not jobs:
@@ -256,6 +262,16 @@ class Dispatch:
             sent += count
             self._send(self.slots[worker.number], batch, now)
         return jobs[sent:]
+
+    def _placed(self, alone: Sequence[Job], now: int) -> bool:
+        """Send the one job that there is, unless it is over; False if nobody has room for it."""
+        if alone[0].done():
+            return True
+        worker = self._strategy.pick()
+        if worker is None:
+            return False
+        self._send(self.slots[worker.number], alone, now)
+        return True
 
     def _send(self, slot: Slot, batch: Sequence[Job], now: int) -> None:
         first = self._requests + 1

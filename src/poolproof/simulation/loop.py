@@ -136,6 +136,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         self._limit_ns = start_ns + round(time_limit * _NS)
         self._step_limit = step_limit
         self._strict = strict
+        self._at_rest: list[Callable[[], None]] = []
         self._pairs: Pairs | None = None
         self._ready: deque[Step | Call] = deque()
         self._timers: list[tuple[int, int, Call]] = []
@@ -187,7 +188,8 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> Call:
         """Queue a callback for `delay` seconds from now; one that is not positive means now."""
-        return self._call_at(self.now_ns + round(delay * _NS), callback, args, context)
+        due_ns = self.now_ns + round(delay * _NS)
+        return self._call_at(due_ns, callback, args, context)
 
     def call_at(
         self,
@@ -283,7 +285,24 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         watch(SimulationLoop)
         strictly = trespass.refused() if self._strict else contextlib.nullcontext()
         with _garbage_collected_by_steps(), strictly:
-            super().run_forever()
+            try:
+                super().run_forever()
+            finally:
+                for tell in self._at_rest[:]:
+                    tell()
+
+    def when_at_rest(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Have `tell` called whenever this loop stops, by whatever error; return what ends it.
+
+        What has to reach the world outside only there may wait for it, as nobody looks in between.
+        """
+        self._at_rest.append(tell)
+
+        def leave() -> None:
+            if tell in self._at_rest:
+                self._at_rest.remove(tell)
+
+        return leave
 
     def close(self) -> None:
         """Drop what is queued."""
