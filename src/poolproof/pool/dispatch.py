@@ -95,7 +95,6 @@ class Dispatch:
         self._watch: asyncio.TimerHandle | None = None
         self._heads: dict[Slot, int] = {}
         self._look: asyncio.TimerHandle | None = None
-        self._oldest: dict[Slot, int] = {}
         # What is answered for a job that was taken back from its worker: nobody waits for that.
         self._nobody = self._made(None, None, None, idempotent=False)
         self._nobody.set_result(None)
@@ -182,6 +181,7 @@ class Dispatch:
     def again(self, job: Job) -> None:
         """Take a job back that was sent before and is to be sent again: it is the first in line."""
         job.slot, job.request = None, 0
+        self._plain = False
         self.line.give_back(job)
         self.soon()
 
@@ -229,29 +229,28 @@ class Dispatch:
         self._scheduled = False
         fresh, self._fresh = self._fresh, []
         now = self._clock()
-        self._note_jobs()
-        if not self._plain or self.line:
+        if self._numbers > self._noted:
+            self._note_jobs()
+        if not self._plain:
             self._join(fresh, now)
             self._serve_line(now)
-            self._ask_for_more()
-        elif fresh and (left := self._spread(fresh, now)):
-            self._join(left, now)
-            self._ask_for_more()
+        elif len(fresh) == 1:
+            self._place_alone(fresh, now)
+        elif fresh:
+            self._join(self._spread(fresh, now), now)
+        if not self._plain and self.line:
+            self._reactions.on_shortage(len(self.line))
         self._ledger.turned()
 
-    def _ask_for_more(self) -> None:
-        if self.line:
-            self._reactions.on_shortage(len(self.line))
-
     def _join(self, jobs: Iterable[Job], now: int) -> None:
+        """Have jobs wait in the line; while anybody does, no turn is plain."""
+        self._plain = False
         for job in jobs:
             if not job.done() and (shed := self.line.join(job, now)) is not None:
                 self._reactions.on_shed(shed)
 
     def _spread(self, jobs: list[Job], now: int) -> list[Job]:
         """Send jobs that any worker may have; return those for which there was no room."""
-        if len(jobs) == 1:
-            return [] if self._placed(jobs, now) else jobs
         if any(job.done() for job in jobs):
             jobs = [job for job in jobs if not job.done()]
         if not jobs:
@@ -263,15 +262,14 @@ class Dispatch:
             self._send(self.slots[worker.number], batch, now)
         return jobs[sent:]
 
-    def _placed(self, alone: Sequence[Job], now: int) -> bool:
-        """Send the one job that there is, unless it is over; False if nobody has room for it."""
-        if alone[0].done():
-            return True
-        worker = self._strategy.pick()
-        if worker is None:
-            return False
-        self._send(self.slots[worker.number], alone, now)
-        return True
+    def _place_alone(self, jobs: list[Job], now: int) -> None:
+        """Do the same with the only job of a turn."""
+        if not jobs[0].done():
+            worker = self._strategy.pick()
+            if worker is None:
+                self._join(jobs, now)
+            else:
+                self._send(self.slots[worker.number], jobs, now)
 
     def _send(self, slot: Slot, batch: Sequence[Job], now: int) -> None:
         first = self._requests + 1
@@ -293,7 +291,7 @@ class Dispatch:
             if not job.done() and not self._place(job, now):
                 line.give_back(job)
                 return
-        # The line is empty, so that nothing in it is of a session or a checkout.
+        # Nobody waits in the line, so nobody in it is of a session or a checkout.
         self._plain = True
 
     def _place(self, job: Job, now: int) -> bool:
@@ -478,14 +476,17 @@ class Dispatch:
 
     def _on_look(self) -> None:
         """Look, while workers are busy, for one whose job takes long, and has others behind it."""
-        before, self._look = self._oldest, None
-        busy = [slot for slot in self.slots.values() if slot.jobs and not slot.stalled]
-        self._oldest = {slot: next(iter(slot.jobs)) for slot in busy}
+        self._look, others = None, False
         now = self._clock()
-        for slot, oldest in self._oldest.items():
-            if before.get(slot) == oldest and slot.lease is None:
-                self._stall(slot, now)
-        if any(not slot.stalled for slot in busy):
+        for slot in list(self.slots.values()):
+            if slot.jobs and not slot.stalled:
+                oldest = next(iter(slot.jobs))
+                if slot.oldest == oldest and slot.lease is None:
+                    self._stall(slot, now)
+                else:
+                    slot.oldest = oldest
+                    others = True
+        if others:
             self._look = self._loop.call_later(self._settings.stall_mark, self._on_look)
 
     def _stall(self, slot: Slot, now: int) -> None:

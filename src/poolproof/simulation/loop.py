@@ -98,7 +98,9 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         >>> loop.close()
     """
 
+    _closed: bool
     _stopping: bool
+    _task_factory: object
 
     def __init__(
         self,
@@ -188,8 +190,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> Call:
         """Queue a callback for `delay` seconds from now; one that is not positive means now."""
-        due_ns = self.now_ns + round(delay * _NS)
-        return self._call_at(due_ns, callback, args, context)
+        return self._call_at(self.now_ns + round(delay * _NS), callback, args, context)
 
     def call_at(
         self,
@@ -266,10 +267,11 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
 
     def create_task(self, coro: Any, *, name: object = None, **options: Any) -> asyncio.Task[Any]:
         """Return a task; without a name it is Task-1, Task-2, ... of this loop."""
-        self._check_closed()
+        if self._closed:
+            self._check_closed()
         number = self._new_task_number()
         name = f"Task-{number}" if name is None else name
-        if self.get_task_factory() is None:
+        if self._task_factory is None:
             return SimulatedTask(coro, number, loop=self, name=name, **options)
         task = super().create_task(coro, name=name, **options)
         self._strangers.setdefault(task, number)

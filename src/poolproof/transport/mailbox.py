@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any, Final
 
 from poolproof.transport import actor as acting
@@ -76,7 +77,8 @@ class Mailbox:
         """Have requests done; what comes after the end is dropped."""
         if self._open:
             self._queue.extend(requests)
-            self._wake()
+            if not self._turning:
+                self._wake()
 
     def ask(self, method: Callable[[], Any] | None, done: Callable[[str | None], None]) -> None:
         """Have `method` called between two requests, once those before it are done."""
@@ -173,12 +175,14 @@ class Mailbox:
             self._skip(item[0])
             self._flush()
             return
-        reply = acting.refusal(item, self.epoch, self._clock)
+        reply = None
+        if item[4] != self.epoch or item[2]:
+            reply = acting.refusal(item, self.epoch, self._clock)
         if reply is None:
             self._awaiting = item[0]
             try:
                 value = self._actor.handle(item[1])
-                if inspect.isawaitable(value):
+                if type(value) is CoroutineType or inspect.isawaitable(value):
                     value = await value
                 reply = (item[0], True, value)
             except asyncio.CancelledError as error:
