@@ -244,9 +244,11 @@ class Dispatch:
 
     def _join(self, jobs: Iterable[Job], now: int) -> None:
         """Have jobs wait in the line; while anybody does, no turn is plain."""
-        self._plain = False
         for job in jobs:
-            if not job.done() and (shed := self.line.join(job, now)) is not None:
+            if job.done():
+                continue
+            self._plain = False
+            if (shed := self.line.join(job, now)) is not None:
                 self._reactions.on_shed(shed)
 
     def _spread(self, jobs: list[Job], now: int) -> list[Job]:
