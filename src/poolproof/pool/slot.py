@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from poolproof.pool.job import Job
 from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.worker import Worker
-from poolproof.transport.base import WorkerLink
+from poolproof.transport.base import Request, WorkerLink
 
 if TYPE_CHECKING:
     from poolproof.pool.lease import Lease
@@ -95,7 +95,8 @@ class Slot:
 
     def send_leased(self, jobs: Sequence[Job], first: int) -> None:
         """Send jobs of whoever has checked the worker out: they take no room."""
-        held, epoch, requests = self.jobs, self.worker.epoch, []
+        held, epoch = self.jobs, self.worker.epoch
+        requests: list[Request] = []
         for request, job in enumerate(jobs, first):
             job.slot, job.request = self, request
             held[request] = job

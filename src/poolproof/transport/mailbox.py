@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import CoroutineType
 from typing import Any, Final
 
 from poolproof.transport import actor as acting
@@ -32,9 +31,10 @@ class Errand:
 
 def loop_clock() -> Clock:
     """Return the running loop's clock in nanoseconds; in virtual time it is virtual."""
-    loop: Any = asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
+    simulated: Any = loop
     if hasattr(loop, "now_ns"):
-        return lambda: loop.now_ns
+        return lambda: simulated.now_ns
     if type(loop).time is asyncio.BaseEventLoop.time:
         return time.monotonic_ns  # what that is made of
     return lambda: round(loop.time() * 1e9)
@@ -182,7 +182,7 @@ class Mailbox:
             self._awaiting = item[0]
             try:
                 value = self._actor.handle(item[1])
-                if type(value) is CoroutineType or inspect.isawaitable(value):
+                if inspect.isawaitable(value):
                     value = await value
                 reply = (item[0], True, value)
             except asyncio.CancelledError as error:
