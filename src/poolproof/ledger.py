@@ -14,6 +14,8 @@ JOB, CHECKOUT, WORKER, POOL, BREAKER, SESSION = range(len(OPS))
 
 Reader = Callable[[Sequence[Packed]], None]
 
+HELD: Final = 256
+"""How many events may wait for the file where nothing can be lost by it; see `Ledger.hold`."""
 _APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -29,12 +31,17 @@ class Ledger:
     Args:
         path: the file, in the compact form of `poolproof.history`; made when there is something to
             write; None keeps none.
+
+    Attributes:
+        hold: how many events may wait for the file from one turn to the next, unless there are readers.
+            0 on a real loop, so that the end of the process loses at most the turn that it is in.
     """
 
-    __slots__ = ("_descriptor", "_events", "_open", "_readers", "note", "path")
+    __slots__ = ("_descriptor", "_events", "_open", "_readers", "hold", "note", "path")
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
+        self.hold = 0
         self._events: list[Packed] = []
         self._readers: list[Reader] = []
         self.note: Callable[[Packed], None] = self._events.append
@@ -52,6 +59,11 @@ class Ledger:
                 self._readers.remove(reader)
 
         return unfollow
+
+    def turned(self) -> None:
+        """Flush at the end of a turn, unless the events may wait."""
+        if len(self._events) > self.hold or self._readers:
+            self.flush()
 
     def flush(self) -> None:
         """Write and tell what was noted since the last time."""

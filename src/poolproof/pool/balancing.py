@@ -184,7 +184,9 @@ class _Circle:
         return worker
 
     def _least_loaded(self) -> Worker | None:
-        members = self._members
+        members, turn = self._members, self._next
+        if turn < len(members) and members[turn].accepting and not members[turn].in_flight:
+            return self._turn_to(turn)
         best, least = -1, -1
         for place in self._places():
             worker = members[place]

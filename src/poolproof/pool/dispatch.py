@@ -1,4 +1,7 @@
-"""The hot path: from a submitted job to a worker, from a worker's answer to its caller."""
+"""The hot path: from a submitted job to a worker, from a worker's answer to its caller.
+
+Long because a job's way through it is one, and each call on that way costs.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -153,8 +156,7 @@ class Dispatch:
     def again(self, job: Job) -> None:
         """Take a job back that was sent before and is to be sent again: it is the first in line."""
         job.slot, job.request = None, 0
-        if job.session is not None or job.is_checkout:
-            self._plain = False
+        self._plain = False
         self.line.give_back(job)
         self.soon()
 
@@ -202,19 +204,26 @@ class Dispatch:
         self._scheduled = False
         fresh, self._fresh = self._fresh, []
         now = self._clock()
-        self._note_jobs()
-        if self._plain and not self.line:
-            self._join(self._spread(fresh, now), now)
-        else:
+        if self._numbers > self._noted:
+            self._note_jobs()
+        if not self._plain:
             self._join(fresh, now)
             self._serve_line(now)
-        if self.line:
+        elif len(fresh) == 1:
+            self._place_alone(fresh, now)
+        elif fresh:
+            self._join(self._spread(fresh, now), now)
+        if not self._plain and self.line:
             self._reactions.on_shortage(len(self.line))
-        self._ledger.flush()
+        self._ledger.turned()
 
     def _join(self, jobs: Iterable[Job], now: int) -> None:
+        """Have jobs wait in the line; while anybody does, no turn is plain."""
         for job in jobs:
-            if not job.done() and (shed := self.line.join(job, now)) is not None:
+            if job.done():
+                continue
+            self._plain = False
+            if (shed := self.line.join(job, now)) is not None:
                 self._reactions.on_shed(shed)
 
     def _spread(self, jobs: list[Job], now: int) -> list[Job]:
@@ -229,6 +238,15 @@ class Dispatch:
             sent += count
             self._send(self.slots[worker.number], batch, now)
         return jobs[sent:]
+
+    def _place_alone(self, jobs: list[Job], now: int) -> None:
+        """Do the same with the only job of a turn."""
+        if not jobs[0].done():
+            worker = self._strategy.pick()
+            if worker is None:
+                self._join(jobs, now)
+            else:
+                self._send(self.slots[worker.number], jobs, now)
 
     def _send(self, slot: Slot, batch: Sequence[Job], now: int) -> None:
         first = self._requests + 1
@@ -246,7 +264,7 @@ class Dispatch:
             if not job.done() and not self._place(job, now):
                 line.give_back(job)
                 return
-        # The line is empty, so that nothing in it is of a session or a checkout.
+        # Nobody waits in the line, so nobody in it is of a session or a checkout.
         self._plain = True
 
     def _serve_plainly(self, now: int) -> None:

@@ -1,7 +1,7 @@
 """A job: a request that was handed to a pool, and the future of its answer."""
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from poolproof.pool.retrying import Tries
@@ -10,7 +10,6 @@ from poolproof.supervision.overriding import override
 if TYPE_CHECKING:
     from poolproof.pool.affinity import Binding
     from poolproof.pool.slot import Slot
-    from poolproof.transport.base import Request
 
 #: The payload of one that asks for a worker of its own instead of an answer.
 CHECKOUT: Final = object()
@@ -93,11 +92,3 @@ class Job(asyncio.Future[Any]):
     def is_checkout(self) -> bool:
         """Whether it asks for a worker rather than for an answer."""
         return self.payload is CHECKOUT
-
-
-def requests_of(jobs: Sequence[Job], first: int, epoch: int) -> "list[Request]":
-    """Return what is sent for these jobs, numbered from `first`."""
-    return [
-        (number, job.payload, job.deadline_ns, job.attempt, epoch, job.session)
-        for number, job in enumerate(jobs, first)
-    ]

@@ -18,7 +18,7 @@ from poolproof.errors import (
     QuarantinedError,
     SessionLostError,
 )
-from poolproof.ledger import BREAKER, JOB, NOTE, OK, SESSION, WORKER, Ledger
+from poolproof.ledger import BREAKER, HELD, JOB, NOTE, OK, SESSION, WORKER, Ledger
 from poolproof.ledger import CHECKOUT as CHECKOUT_OP
 from poolproof.pool import balancing
 from poolproof.pool.affinity import Affinity
@@ -98,6 +98,20 @@ class Pool:
         self._breaker = breaker
         self._closed: asyncio.Future[None] | None = None
         self._submit = self._dispatch.submit
+        self._release = self._hold_history()
+
+    def _hold_history(self) -> Callable[[], None]:
+        """In virtual time, let the history wait: the loop stops before its process ends or anybody reads."""
+        if not isinstance(self._loop, SimulationLoop):
+            return _nothing
+        ledger, leave = self.ledger, self._loop.when_at_rest(self.ledger.flush)
+        ledger.hold = HELD
+
+        def release() -> None:
+            ledger.hold = 0
+            leave()
+
+        return release
 
     # Life.
 
@@ -147,6 +161,7 @@ class Pool:
         self._abandon()
         await self._crew.close()
         self._dispatch.close()
+        self._release()
 
     def _abandon(self) -> None:
         for job in self._dispatch.outstanding():
@@ -161,6 +176,7 @@ class Pool:
         self._abandon()
         self._crew.kill()
         self._dispatch.close()
+        self._release()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -453,6 +469,10 @@ class Pool:
     def on_worn(self, slot: Slot) -> None:
         """Recycle a worker, if it has done its jobs."""
         self._crew.wear(slot)
+
+
+def _nothing() -> None:
+    """Release nothing: on a real loop the history does not wait."""
 
 
 def _closed() -> PoolClosedError:

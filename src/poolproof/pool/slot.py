@@ -4,10 +4,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from poolproof.pool.job import Job, requests_of
+from poolproof.pool.job import Job
 from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.worker import Worker
-from poolproof.transport.base import WorkerLink
+from poolproof.transport.base import Request, WorkerLink
 
 if TYPE_CHECKING:
     from poolproof.pool.lease import Lease
@@ -31,12 +31,14 @@ class Slot:
         lease: who has checked it out.
         wanted_by: the checkout that gets it as soon as it holds nothing.
         stalled: it takes long over a request: it gets no other until it answers.
+        oldest: the request that was its first when it was last looked at.
         window: how many jobs it may hold now.
         idle_since_ns: since when it has held nothing.
         emptied: who is told as soon as it is empty.
     """
 
     __slots__ = (
+        "_ahead_ns",
         "_busy_ns",
         "_service_ns",
         "_settings",
@@ -47,6 +49,7 @@ class Slot:
         "jobs",
         "lease",
         "link",
+        "oldest",
         "stalled",
         "wanted_by",
         "window",
@@ -63,10 +66,12 @@ class Slot:
         self.lease: Lease | None = None
         self.wanted_by: Job | None = None
         self.stalled = False
+        self.oldest = 0
         self.window = 1
         self.idle_since_ns = now_ns
         self.emptied: Callable[[], object] | None = None
         self._settings = settings
+        self._ahead_ns = settings.ahead * NS
         self._service_ns = 0.0
         self._busy_ns = 0
         self._since_ns = now_ns
@@ -90,11 +95,15 @@ class Slot:
 
     def send_leased(self, jobs: Sequence[Job], first: int) -> None:
         """Send jobs of whoever has checked the worker out: they take no room."""
-        held = self.jobs
+        held, epoch = self.jobs, self.worker.epoch
+        requests: list[Request] = []
         for request, job in enumerate(jobs, first):
             job.slot, job.request = self, request
             held[request] = job
-        self.link.send(requests_of(jobs, first, self.worker.epoch))
+            requests.append(
+                (request, job.payload, job.deadline_ns, job.attempt, epoch, job.session)
+            )
+        self.link.send(requests)
 
     def lend(self, lease: "Lease", now_ns: int) -> None:
         """Let the worker, which holds nothing, be checked out."""
@@ -122,13 +131,15 @@ class Slot:
     def answered(self, count: int, now_ns: int) -> None:
         """Take note of `count` answers that came together: room, and how long a job takes."""
         self.stalled = False
-        took = self._took(now_ns) / count
+        took, service = self._took(now_ns) / count, self._service_ns
         if not self.jobs:
             self.idle_since_ns = now_ns
-        self._service_ns += (took - self._service_ns) / (_MEMORY if self._service_ns else 1)
+        self._service_ns = service + (took - service) / _MEMORY if service else took
         if self.lease is None:
             self.worker.checkin(now_ns, count)
-            self.set_window(now_ns)
+            # A job longer than what may be held ahead has a window of 1 whatever else there is.
+            if self.window > 1 or self.jobs or self._service_ns <= self._ahead_ns:
+                self.set_window(now_ns)
 
     def stall(self, now_ns: int) -> None:
         """Take no more jobs until the next answer."""
@@ -147,15 +158,15 @@ class Slot:
 
     def set_window(self, now_ns: int) -> None:
         """Fit the window to the service time, to the bytes under way, and to who waits for it."""
-        settings, held = self._settings, len(self.jobs)
+        settings = self._settings
         if (
             self.wanted_by is not None
             or self.stalled
             or self.link.in_flight_bytes > settings.ahead_bytes
         ):
-            window = held
+            window = len(self.jobs)
         else:
-            window = int(settings.ahead * NS / (self._service_ns or NS))
+            window = int(self._ahead_ns / (self._service_ns or NS))
         self.window = max(1, min(window, settings.most_ahead))
         if self.window != self.worker.slots:
             self.worker.set_slots(self.window, now_ns)

@@ -98,7 +98,9 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         >>> loop.close()
     """
 
+    _closed: bool
     _stopping: bool
+    _task_factory: object
 
     def __init__(
         self,
@@ -136,6 +138,7 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         self._limit_ns = start_ns + round(time_limit * _NS)
         self._step_limit = step_limit
         self._strict = strict
+        self._at_rest: list[Callable[[], None]] = []
         self._pairs: Pairs | None = None
         self._ready: deque[Step | Call] = deque()
         self._timers: list[tuple[int, int, Call]] = []
@@ -264,10 +267,11 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
 
     def create_task(self, coro: Any, *, name: object = None, **options: Any) -> asyncio.Task[Any]:
         """Return a task; without a name it is Task-1, Task-2, ... of this loop."""
-        self._check_closed()
+        if self._closed:
+            self._check_closed()
         number = self._new_task_number()
         name = f"Task-{number}" if name is None else name
-        if self.get_task_factory() is None:
+        if self._task_factory is None:
             return SimulatedTask(coro, number, loop=self, name=name, **options)
         task = super().create_task(coro, name=name, **options)
         self._strangers.setdefault(task, number)
@@ -283,7 +287,24 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         watch(SimulationLoop)
         strictly = trespass.refused() if self._strict else contextlib.nullcontext()
         with _garbage_collected_by_steps(), strictly:
-            super().run_forever()
+            try:
+                super().run_forever()
+            finally:
+                for tell in self._at_rest[:]:
+                    tell()
+
+    def when_at_rest(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Have `tell` called whenever this loop stops, by whatever error; return what ends it.
+
+        What has to reach the world outside only there may wait for it, as nobody looks in between.
+        """
+        self._at_rest.append(tell)
+
+        def leave() -> None:
+            if tell in self._at_rest:
+                self._at_rest.remove(tell)
+
+        return leave
 
     def close(self) -> None:
         """Drop what is queued."""

@@ -48,4 +48,4 @@ class Trace:
 
 
 def _steps_in(entries: list[int]) -> int:
-    return sum(entry > 0 for entry in entries)
+    return len([entry for entry in entries if entry > 0])

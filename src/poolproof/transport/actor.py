@@ -135,18 +135,6 @@ def answer(actor: Actor, request: Request, epoch: int, clock: Clock) -> Reply:
         return (request[0], False, describe.raised(error))
 
 
-async def answer_async(actor: Actor, request: Request, epoch: int, clock: Clock) -> Reply:
-    """Do one request, in an asynchronous actor; a cancellation is raised, as it may be our own."""
-    refused = refusal(request, epoch, clock)
-    if refused is not None:
-        return refused
-    try:
-        value = actor.handle(request[1])
-        return (request[0], True, await value if inspect.isawaitable(value) else value)
-    except Exception as error:  # noqa: BLE001 - it belongs to the caller
-        return (request[0], False, describe.raised(error))
-
-
 async def awaited(method: Callable[[], Any]) -> Any:
     """Call a method that may be a coroutine function."""
     value = method()

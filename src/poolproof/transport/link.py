@@ -105,16 +105,15 @@ class Link(WorkerLink):
 
     def _answered(self, replies: list[Reply]) -> None:
         """Hand on the replies that somebody waits for, each id once."""
-        shares = [self._shares.pop(reply[0], None) for reply in replies]
-        known = [share for share in shares if share is not None]
-        self._bytes -= sum(known)
+        known: list[Reply] = []
+        for reply in replies:
+            if (share := self._shares.pop(reply[0], None)) is not None:
+                self._bytes -= share
+                known.append(reply)
         if len(known) < len(replies):
             self._drop("stale reply", f"{len(replies) - len(known)} that nobody waits for")
-            replies = [
-                reply for reply, share in zip(replies, shares, strict=True) if share is not None
-            ]
-        if replies:
-            self._events.replied(self, replies)
+        if known:
+            self._events.replied(self, known)
 
     def _drop(self, what: str, detail: str) -> None:
         self.dropped += 1

@@ -5,6 +5,8 @@ this, with another way out.
 """
 
 import asyncio
+import inspect
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from poolproof.transport import describe
 from poolproof.transport.actor import Actor, Clock, Mark
 from poolproof.transport.base import Reply, Request
 
-TURN_SECONDS: Final = 0.001
+TURN_NS: Final = 1_000_000
 """How long requests may be done in a row before what is finished is sent and others have a turn."""
 
 
@@ -30,6 +32,11 @@ class Errand:
 def loop_clock() -> Clock:
     """Return the running loop's clock in nanoseconds; in virtual time it is virtual."""
     loop = asyncio.get_running_loop()
+    simulated: Any = loop
+    if hasattr(loop, "now_ns"):
+        return lambda: simulated.now_ns
+    if type(loop).time is asyncio.BaseEventLoop.time:
+        return time.monotonic_ns  # what that is made of
     return lambda: round(loop.time() * 1e9)
 
 
@@ -58,7 +65,7 @@ class Mailbox:
         self._clock = loop_clock()
         self._queue: deque[Request | Errand] = deque()
         self._replies: list[Reply] = []
-        self._since = 0.0
+        self._since = 0
         self._cancelled: set[int] = set()
         self._turning = False
         self._task: asyncio.Task[None] | None = None
@@ -70,7 +77,8 @@ class Mailbox:
         """Have requests done; what comes after the end is dropped."""
         if self._open:
             self._queue.extend(requests)
-            self._wake()
+            if not self._turning:
+                self._wake()
 
     def ask(self, method: Callable[[], Any] | None, done: Callable[[str | None], None]) -> None:
         """Have `method` called between two requests, once those before it are done."""
@@ -111,13 +119,13 @@ class Mailbox:
     def _turn(self) -> None:
         """Do what is here, for a while; the other way of `_run`, for an actor that never awaits."""
         self._turning = False
-        time = self._loop.time
-        self._since = time()
-        until = self._since + TURN_SECONDS
+        clock = self._clock
+        self._since = clock()
+        until = self._since + TURN_NS
         try:
             while self._queue:
                 self._one(self._queue.popleft())
-                if time() > until:
+                if clock() > until:
                     break
         except KeyboardInterrupt:
             raise
@@ -141,15 +149,15 @@ class Mailbox:
 
     async def _run(self) -> None:
         """Do what is here until nothing is left; replies go out whenever the loop turns."""
-        self._since = self._loop.time()
-        until = self._since + TURN_SECONDS
+        self._since = self._clock()
+        until = self._since + TURN_NS
         try:
             while self._queue:
                 await self._one_async(self._queue.popleft())
-                if self._loop.time() > until:
+                if self._queue and self._clock() > until:
                     self._flush()
                     await asyncio.sleep(0)
-                    until = self._loop.time() + TURN_SECONDS
+                    until = self._clock() + TURN_NS
         except (KeyboardInterrupt, asyncio.CancelledError):
             raise  # the second: by crash(), or by the end of the loop
         except BaseException as end:  # noqa: BLE001 - as in _turn
@@ -167,14 +175,23 @@ class Mailbox:
             self._skip(item[0])
             self._flush()
             return
-        self._awaiting = item[0]
-        try:
-            reply = await acting.answer_async(self._actor, item, self.epoch, self._clock)
-        except asyncio.CancelledError as error:
-            reply = self._given_up(item[0], error)
-        finally:
-            self._awaiting = 0
-        self._reply_later(reply)
+        reply = None
+        if item[4] != self.epoch or item[2]:
+            reply = acting.refusal(item, self.epoch, self._clock)
+        if reply is None:
+            self._awaiting = item[0]
+            try:
+                value = self._actor.handle(item[1])
+                if inspect.isawaitable(value):
+                    value = await value
+                reply = (item[0], True, value)
+            except asyncio.CancelledError as error:
+                reply = self._given_up(item[0], error)
+            except Exception as error:  # noqa: BLE001 - it belongs to the caller
+                reply = (item[0], False, describe.raised(error))
+            finally:
+                self._awaiting = 0
+        self._reply(reply)
 
     def _given_up(self, request_id: int, error: asyncio.CancelledError) -> Reply:
         """Return the reply to a request whose handler was cancelled, by `cancel` or by itself."""
@@ -187,10 +204,13 @@ class Mailbox:
             raise error
         return (request_id, False, describe.raised(error))
 
-    def _reply_later(self, reply: Reply) -> None:
-        if not self._replies:
-            self._loop.call_soon(self._flush)
+    def _reply(self, reply: Reply) -> None:
+        """Send a reply with all before it: now if no other follows at once, else when the loop turns."""
         self._replies.append(reply)
+        if not self._queue:
+            self._flush()
+        elif len(self._replies) == 1:
+            self._loop.call_soon(self._flush)
 
     def _called_off(self, request_id: int) -> bool:
         """Mark a request as begun; tell whether it was cancelled or recalled before."""
@@ -205,9 +225,9 @@ class Mailbox:
         if not self._replies:
             return
         replies, self._replies = self._replies, []
-        now = self._loop.time()
+        now = self._clock()
         busy, self._since = now - self._since, now
-        self._emit(replies, round(busy * 1e9))
+        self._emit(replies, busy)
 
 
 def _nowhere(_replies: list[Reply], _busy_ns: int) -> None:

@@ -70,32 +70,32 @@ class MockLink(Link):
 
     def send(self, requests: Sequence[Request]) -> None:
         """See `WorkerLink.send`."""
-        arrived = list(filter(None, map(self._arrived, requests)))
-        if arrived and not self.ended:
-            self._sent(arrived)
+        if self._end.done():
+            return
+        arrived: list[Request] = []
+        for request in requests:
+            try:
+                payload = protocol.carried(request[1], self._most_bytes)
+            except NotCarriedError as error:
+                self._refuse(acting.not_carried(request[0], error, happened=False))
+                continue
+            self._shares[request[0]] = 0
+            same = payload is request[1]
+            arrived.append(request if same else (request[0], payload, *request[2:]))
+        if arrived:
             self._box.put(arrived)
-
-    def _arrived(self, request: Request) -> Request | None:
-        """Return the request as a wire would deliver it; None if it refuses it."""
-        try:
-            payload = protocol.carried(request[1], self._most_bytes)
-        except NotCarriedError as error:
-            self._refuse(acting.not_carried(request[0], error, happened=False))
-            return None
-        return (request[0], payload, *request[2:])
 
     def _emit(self, replies: list[Reply], busy_ns: int) -> None:
         self.busy_ns += busy_ns
-        self._answered(list(map(self._returned, replies)))
+        self._answered([self._returned(reply) if reply[1] else reply for reply in replies])
 
     def _returned(self, reply: Reply) -> Reply:
         """Return the reply as a wire would deliver it."""
-        if not reply[1]:
-            return reply
         try:
-            return (reply[0], True, protocol.carried(reply[2], self._most_bytes))
+            value = protocol.carried(reply[2], self._most_bytes)
         except NotCarriedError as error:
             return acting.not_carried(reply[0], error, happened=True)
+        return reply if value is reply[2] else (reply[0], True, value)
 
     def _crashed(self, end: BaseException) -> None:
         status = acting.exit_status(end)

@@ -51,6 +51,9 @@ async def traffic(stack: Stack) -> None:
             await stack.submit(number)
         except PoolError:
             continue
+    async with asyncio.timeout(20):  # both of the dead have been replaced
+        while stack.pool.restarts < 2:  # noqa: ASYNC110 - the pool rings no bell
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("layer", ["mock", "bridge_mock", "full"])

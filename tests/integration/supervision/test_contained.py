@@ -283,7 +283,7 @@ def test_two_invocations_do_not_meet(tmp_path: Path) -> None:
         (one_token, one_pid), (other_token, _) = [line_of(twin).split() for twin in twins]
         one.kill()
         one.wait(PATIENCE_SECONDS)
-        wait_until(lambda: not Path(f"/proc/{one_pid}").exists(), "the first one's child has ended")
+        wait_until(lambda: has_ended(one_pid), "the first one's child has ended")
         assert other.stdin is not None
         other.stdin.write("\n")
         other.stdin.flush()
@@ -295,6 +295,14 @@ def test_two_invocations_do_not_meet(tmp_path: Path) -> None:
 
     assert one_token != other_token
     assert alive == "True"
+
+
+def has_ended(pid: str) -> bool:
+    """Tell whether a process is gone, or has ended and was not waited for: its new parent may be this process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def line_of(process: "subprocess.Popen[str]") -> str:
