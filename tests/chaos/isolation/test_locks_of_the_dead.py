@@ -60,14 +60,17 @@ def start(place: Path, broken: str, seed: int) -> "subprocess.Popen[str]":
 
 def kill_one(takers: "list[subprocess.Popen[str]]", rng: random.Random) -> None:
     """Let one go round, and kill it wherever it is a moment later."""
-    victim = takers.pop(rng.randrange(len(takers)))
+    index = rng.randrange(len(takers))
+    victim = takers[index]
     assert victim.stdout
     assert victim.stdout.readline() == "went round\n"
     until = time.monotonic() + rng.random() / 100
     while time.monotonic() < until:
         pass
     victim.send_signal(signal.SIGKILL)
-    assert "MET" not in victim.communicate()[0]
+    said = victim.communicate()[0]
+    del takers[index]
+    assert "MET" not in said
 
 
 def played(place: Path, broken: str, seed: int) -> None:

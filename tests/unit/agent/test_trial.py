@@ -85,7 +85,9 @@ class Stage:
         self.owner.callers.dismiss()
         self.owner.lines.close()
         os.close(self.owner.commands)
-        for thread in threading.enumerate():  # their last lines go to the history, not to what comes after it
+        for thread in (
+            threading.enumerate()
+        ):  # their last lines go to the history, not to what comes after it
             if thread.name == "poolproof-caller":
                 thread.join(BOUND_S)
         journal.open_at(os.devnull)
