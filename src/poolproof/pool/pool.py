@@ -1,4 +1,7 @@
-"""The pool: jobs in, answers out, whatever happens to the workers."""
+"""The pool: jobs in, answers out, whatever happens to the workers.
+
+Long because every way in and out of a pool is here, with the reactions that bind them.
+"""
 
 import asyncio
 import inspect

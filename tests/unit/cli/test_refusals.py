@@ -47,7 +47,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--promise", "fast"], ["'fast'", "at-most-once"]),
         (["--promise", "retries=-1"], ["retries=-1"]),
         (["--python", "unheard"], ["--python", "unheard"]),
-        (["--python", "file"], ["--python", "file"]),
+        (["--python", "./file"], ["--python", "file"]),
         (["--out", "file"], ["--out", "file"]),
         (["--out", "file/below"], ["--out", "file/below"]),
         (["--json", "file/below.json"], ["--json", "file/below.json"]),
