@@ -265,12 +265,15 @@ def _queues() -> Iterator[str]:
 def end(lease: Lease) -> list[str]:
     """End every process that carries the run's token, and all below; return a line if there was any.
 
+    Of the caller's own run that is all. Of a dead one, what it forked without executing anything counts as well, which
+    carries only the lease's mark: while the owner lives, its other children carry that, too, and are not the run's.
+
     Raises:
         ProcessesLeftError: some would not die.
     """
     deadline = time.monotonic() + END_SECONDS
     ended: set[procfs.Identity] = set()
-    while left := [identity for identity in _processes(lease.run) if procfs.alive(identity)]:
+    while left := [identity for identity in _processes(lease) if procfs.alive(identity)]:
         ended.update(left)
         for identity in left:
             send_signal(identity, signal.SIGKILL)
@@ -299,14 +302,16 @@ def _clear(lease: Lease, spared: set[claims.Claim]) -> Iterator[str]:
         yield f"run {lease.run}: removed {lease.directory}"
 
 
-def _processes(run: str) -> list[procfs.Identity]:
-    """Return the processes that are the run's, by their environment or the lease's mark, and all below them."""
-    marked = _bearers(run)
-    pids = {pid for top in marked for pid in (top, *procfs.descendants(top))} - {os.getpid()}
+def _processes(lease: Lease) -> list[procfs.Identity]:
+    """Return the processes that are the run's, and all below them; never the caller, nor what is only its child."""
+    own = os.getpid()
+    tops = [pid for pid in _bearers(lease.run, forked=lease.pid != own) if pid != own]
+    pids = {pid for top in tops for pid in (top, *procfs.descendants(top))} - {own}
     return [identity for pid in pids if (identity := procfs.identity(pid)) is not None]
 
 
-def _bearers(run: str) -> list[int]:
+def _bearers(run: str, *, forked: bool = True) -> list[int]:
+    """Return the processes that carry the run's token in their environment or, `forked`, its lease's mark."""
     entry = f"{RUN_VARIABLE}={run}".encode()
     sandbox = f"{SANDBOX_VARIABLE}={run}/".encode()
     mark = f"/memfd:{_mark(run)} (deleted)"
@@ -316,7 +321,7 @@ def _bearers(run: str) -> list[int]:
         return (
             entry in fields
             or any(field.startswith(sandbox) for field in fields)
-            or any(link == mark for _, link in procfs.links(pid))
+            or (forked and any(link == mark for _, link in procfs.links(pid)))
         )
 
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and bears(int(name))]

@@ -352,6 +352,30 @@ class TestReaping:
         assert len(below) == 1
         assert not any(identity and procfs.alive(identity) for identity in below)
 
+    @pytest.mark.parametrize("forked", [False, True], ids=["executed", "forked"])
+    def test_the_owners_other_children_are_not_its_runs(self, *, forked: bool) -> None:
+        lease = leases.take("mine")
+        if forked:
+            innocent = os.fork()
+            if not innocent:
+                signal.pause()
+        else:
+            innocent = os.posix_spawn("/bin/sleep", ["sleep", "600"], {})
+        try:
+            assert leases.end(lease) == []
+            assert os.waitpid(innocent, os.WNOHANG) == (0, 0)
+        finally:
+            os.kill(innocent, signal.SIGKILL)
+            os.waitpid(innocent, 0)
+
+    def test_what_the_owner_gave_its_token_is_ended_at_its_own_word(
+        self, tree: subprocess.Popen[bytes]
+    ) -> None:
+        lines = leases.end(leases.take("dead1"))
+
+        assert lines == ["run dead1: ended 2 processes that were left without a keeper"]
+        assert tree.wait(10) == -signal.SIGKILL
+
     def test_processes_of_another_run_are_spared(self, tree: subprocess.Popen[bytes]) -> None:
         left("dead11")
         left("dead")
