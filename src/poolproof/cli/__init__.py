@@ -76,9 +76,11 @@ def _parser() -> argparse.ArgumentParser:
         bisect,
         check,
         conformance,
+        diff,
         doctor,
         faults,
         reap,
+        recheck,
         replay,
         scan,
         tree,
@@ -90,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    commands_here = (check, replay, faults, verify, bisect, doctor, scan, conformance, reap, tree)
+    of_runs = (check, replay, recheck, diff)
+    of_suites = (verify, bisect, doctor, scan)
+    commands_here = (*of_runs, faults, *of_suites, conformance, reap, tree)
     for command in commands_here:
         command.add_parser(commands)
     return parser

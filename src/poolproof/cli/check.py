@@ -35,7 +35,7 @@ EXIT: Final[Mapping[Verdict, int]] = {
 HELP: Final = "break a worker pool on purpose and tell, replayably, which promise it broke"
 MARK: Final = ".poolproof-run"
 """The file that tells that a directory is a run's own, to be cleared by the next one that gets it."""
-OUTPUT: Final = ("trials", "plans", "result.json")
+OUTPUT: Final = ("trials", "plans", "sources", "result.json", "report.html")
 
 
 def add_parser(commands: Any) -> None:
@@ -218,7 +218,7 @@ def _fresh(out: Path) -> Path:
             f" where {taken[0]} is not poolproof's"
         )
     (out / MARK).touch()
-    for name in ("trials", "plans"):
+    for name in ("trials", "plans", "sources"):
         shutil.rmtree(out / name, ignore_errors=True)
     return out
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from poolproof.chaos.check import _specs, varied
+from poolproof.chaos.check import _specs
+from poolproof.chaos.tally import varied
 from poolproof.chaos.confirm import Violation
 from poolproof.chaos.stuck import primary, telling
 from poolproof.checkers import Finding, Verdict
