@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         reap,
         recheck,
         replay,
+        report,
         scan,
         tree,
         verify,
@@ -92,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    of_runs = (check, replay, recheck, diff)
+    of_runs = (check, replay, report, recheck, diff)
     of_suites = (verify, bisect, doctor, scan)
     commands_here = (*of_runs, faults, *of_suites, conformance, reap, tree)
     for command in commands_here:

@@ -16,12 +16,13 @@ import msgspec
 from poolproof.chaos import accept
 from poolproof.chaos.check import Options, check
 from poolproof.chaos.result import Result
+from poolproof.chaos.saved import Run
 from poolproof.checkers import Verdict, check_promises
 from poolproof.cli import session
 from poolproof.errors import UsageError
 from poolproof.faults import FAULTS, lookup
 from poolproof.plan import Target
-from poolproof.report import terminal
+from poolproof.report import html, terminal
 
 EXIT: Final[Mapping[Verdict, int]] = {
     "valid": 0,
@@ -152,6 +153,7 @@ def run(arguments: argparse.Namespace) -> int:
             result = session.run(check(options, progress))
     _save(result, out, arguments.json)
     terminal.show(result)
+    print(f"report: {html.write(Run(out, result))}")
     return EXIT[result.verdict]
 
 
