@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         diff,
         doctor,
         faults,
+        promote,
         reap,
         recheck,
         replay,
@@ -93,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    of_runs = (check, replay, report, recheck, diff)
+    of_runs = (check, replay, report, recheck, diff, promote)
     of_suites = (verify, bisect, doctor, scan)
     commands_here = (*of_runs, faults, *of_suites, conformance, reap, tree)
     for command in commands_here:

@@ -22,7 +22,7 @@ from poolproof.cli import session
 from poolproof.errors import UsageError
 from poolproof.faults import FAULTS, lookup
 from poolproof.plan import Target
-from poolproof.report import html, terminal
+from poolproof.report import annotations, html, junit, terminal
 
 EXIT: Final[Mapping[Verdict, int]] = {
     "valid": 0,
@@ -111,6 +111,7 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
         help="TOML file of known violations, with reason and expiry",
     )
     add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
+    add("--junit", type=Path, metavar="FILE", help="write the verdicts to FILE as JUnit's XML")
     add(
         "--out",
         type=Path,
@@ -133,6 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         else ()
     )
     session.writable_file(arguments.json)
+    session.writable_file(arguments.junit)
     with session.leased() as lease:
         out = session.writable(arguments.out or Path(".poolproof", "runs", lease.run))
         print(f"seed {seed}   target {target.name}   run {lease.run}", flush=True)
@@ -154,6 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
     _save(result, out, arguments.json)
     terminal.show(result)
     print(f"report: {html.write(Run(out, result))}")
+    publish(result, arguments.junit)
     return EXIT[result.verdict]
 
 
@@ -223,6 +226,15 @@ def _fresh(out: Path) -> Path:
     for name in ("trials", "plans", "sources"):
         shutil.rmtree(out / name, ignore_errors=True)
     return out
+
+
+def publish(result: Result, junit_file: Path | None) -> None:
+    """Write JUnit's XML where it is wanted, and annotations where GitHub reads them."""
+    if junit_file is not None:
+        junit.write(result, junit_file)
+    if annotations.wanted(os.environ):
+        for line in annotations.lines(result):
+            print(line)
 
 
 def _save(result: Result, out: Path, json: Path | None) -> None:

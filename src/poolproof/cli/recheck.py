@@ -12,7 +12,7 @@ from poolproof.chaos.difference import difference
 from poolproof.chaos.recheck import recheck
 from poolproof.chaos.saved import open_run
 from poolproof.cli import session
-from poolproof.cli.check import EXIT
+from poolproof.cli.check import EXIT, publish
 from poolproof.report import difference as shown
 from poolproof.report import terminal
 
@@ -37,12 +37,14 @@ def add_parser(commands: Any) -> None:
         metavar="FILE",
         help="TOML file of known violations, beside those of then",
     )
+    add("--junit", type=Path, metavar="FILE", help="write the verdicts to FILE as JUnit's XML")
     add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge, show what is found now and what was found otherwise, and return the exit code of the verdict."""
     session.writable_file(arguments.json)
+    session.writable_file(arguments.junit)
     saved = open_run(arguments.saved)
     today = dt.datetime.now().astimezone().date()
     accepted = accept.load(arguments.accept, today) if arguments.accept else ()
@@ -53,4 +55,5 @@ def run(arguments: argparse.Namespace) -> int:
         )
     terminal.show(result)
     shown.show(difference(saved.result, result), "the same as then")
+    publish(result, arguments.junit)
     return EXIT[result.verdict]

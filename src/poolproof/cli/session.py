@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import sys
-import time
 from collections.abc import Coroutine, Generator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,15 +20,8 @@ Result = TypeVar("Result")
 def leased() -> Generator[leases.Lease]:
     """Clear what dead runs left, and claim a name and a private directory for this one."""
     require_linux()
-    for line in leases.reap():
-        print(f"poolproof: cleared {line}", file=sys.stderr)
-    lease = leases.take(f"{time.strftime('%m%d-%H%M%S')}-{secrets.token_hex(3)}")
-    try:
+    with leases.claimed(lambda line: print(f"poolproof: {line}", file=sys.stderr)) as lease:
         yield lease
-    finally:
-        for line in leases.end(lease):  # the host has ended already, unless its keeper was hit
-            print(f"poolproof: {line}", file=sys.stderr)
-        leases.release(lease)
 
 
 def require_linux() -> None:

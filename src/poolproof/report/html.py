@@ -39,7 +39,7 @@ def page(run: Run, most_bytes: int = MOST_BYTES) -> str:
         lstrip_blocks=True,
     )
     drawings = Drawings(run, int(most_bytes * DRAWINGS_SHARE))
-    template = environment.get_template("page.html")
+    template: Any = environment.get_template("page.html")
     text: str = template.render(**_context(run, drawings))
     return text
 
