@@ -28,14 +28,19 @@ class RegressionError(AssertionError):
     """A promoted plan did not pass.
 
     Attributes:
-        verdict: `invalid`, or `unknown` where nothing was proved.
-        told: what the pytest plugin shows: verdict, receipts, story, replay, a line each.
+        poolproof_verdict: `invalid: ...`, or `unknown: ...` where nothing was proved.
+        receipts: what proved the fault.
+        replay: the command that plays it again.
     """
 
-    def __init__(self, verdict: str, told: Sequence[str]) -> None:
-        super().__init__("\n".join(told))
-        self.verdict = verdict
-        self.told = tuple(told)
+    def __init__(self, verdict: str, found: Replayed, reasons: Sequence[str], again: str) -> None:
+        self.poolproof_verdict = verdict
+        self.receipts = found.receipts
+        self.replay = again
+        proofs = [f"receipt: {text}" for text in found.receipts] or ["receipt: none"]
+        story = [f"    {line}" for line in found.story]
+        lines = [verdict, *(f"  {text}" for text in reasons), *proofs, *story, f"replay: {again}"]
+        super().__init__("\n".join(lines))
 
 
 class BrokenAgainError(RegressionError):
@@ -89,20 +94,14 @@ def _require_kept(plan: Plan, found: Replayed, invariants: Sequence[str]) -> Non
     __tracebackhide__ = True
     broken = [invariant for invariant in invariants if found.hits.get(invariant)]
     if broken:
-        raise BrokenAgainError("invalid", _told("invalid", plan, found, broken))
+        names = ", ".join(broken)
+        verdict = f"invalid: {names}, in {found.broken} of {found.times} plays"
+        reasons = [f"{name}: {found.reasons[name]}" for name in broken]
+        raise BrokenAgainError(verdict, found, reasons, f"poolproof replay {_saved(plan, names)}")
     if found.unknown == found.times:
-        raise UnprovenError("unknown", _told("unknown", plan, found, ()))
-
-
-def _told(verdict: str, plan: Plan, found: Replayed, broken: Sequence[str]) -> list[str]:
-    """Return what a person wants to know first, in the order of the report of a check."""
-    names = ", ".join(broken) or "nothing proved"
-    lines = [f"{verdict}: {names}, in {found.broken or found.unknown} of {found.times} plays"]
-    lines += [f"  {name}: {found.reasons[name]}" for name in broken]
-    lines += [found.why_unknown] if verdict == "unknown" else []
-    lines += [f"receipt: {text}" for text in found.receipts] or ["receipt: none"]
-    lines += [f"    {line}" for line in found.story]
-    return [*lines, f"replay: poolproof replay {_saved(plan, names)}"]
+        verdict = f"unknown: nothing proved in {found.times} plays"
+        again = f"poolproof replay {_saved(plan, 'unknown')}"
+        raise UnprovenError(verdict, found, [found.why_unknown], again)
 
 
 def _saved(plan: Plan, names: str) -> Path:

@@ -134,7 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         else ()
     )
     session.writable_file(arguments.json)
-    session.writable_file(arguments.junit)
+    session.writable_file(arguments.junit, "--junit")
     with session.leased() as lease:
         out = session.writable(arguments.out or Path(".poolproof", "runs", lease.run))
         print(f"seed {seed}   target {target.name}   run {lease.run}", flush=True)

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     if before == after:
         print(f"{path} has it all already")
     elif not arguments.dry_run:
-        session.writable_file(path)
+        session.writable_file(path, "--to")
         path.write_text(after)
     return 0
 

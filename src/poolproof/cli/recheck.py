@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Judge, show what is found now and what was found otherwise, and return the exit code of the verdict."""
     session.writable_file(arguments.json)
-    session.writable_file(arguments.junit)
+    session.writable_file(arguments.junit, "--junit")
     saved = open_run(arguments.saved)
     today = dt.datetime.now().astimezone().date()
     accepted = accept.load(arguments.accept, today) if arguments.accept else ()

@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page, print its path, and open it if asked to."""
-    session.writable_file(arguments.out)
+    session.writable_file(arguments.out, "--out")
     path = html.write(open_run(arguments.saved), arguments.out).resolve()
     print(path)
     if arguments.open:

@@ -80,7 +80,7 @@ def writable(path: Path) -> Path:
     return path.resolve()
 
 
-def writable_file(path: Path | None) -> None:
+def writable_file(path: Path | None, option: str = "--json") -> None:
     """Raise UsageError if a report could not be written there in the end; what is there stays as it is."""
     if path is None:
         return
@@ -92,7 +92,7 @@ def writable_file(path: Path | None) -> None:
             path.unlink()
     except OSError as error:
         raise UsageError(
-            f"expected a file that can be written for --json, got {path}: {error}"
+            f"expected a file that can be written for {option}, got {path}: {error}"
         ) from error
 
 
