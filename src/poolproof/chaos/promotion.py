@@ -27,6 +27,7 @@ _FOR_ONE_MACHINE: Final = ("cwd", "python")
 _SIZES: Final = ("warmup", "jobs", "bystanders", "fresh", "lives")
 _LOWER_IS_STRICTER: Final = ("retries", "recovery")
 _WIDTH: Final = 88
+_INSTALLED: Final = "site-packages/"
 _NOTHING: Final[tuple[object, ...]] = ("", None, {}, [], ())
 
 
@@ -108,7 +109,8 @@ def portable(plan: Plan, run: Run, entry: Entry) -> dict[str, Any]:
 def _point(plan: Plan, run: Run, point: PointEntry | None) -> dict[str, Any]:
     assert plan.point is not None
     file = _from(Path(plan.target.cwd), plan.point.file)
-    short = point.file if point is not None and file == plan.point.file else file
+    foreign = file == plan.point.file or _INSTALLED in file
+    short = point.file if point is not None and foreign else file
     lines = run.source(point.file) if point is not None else None
     code = {"code": lines[plan.point.line - 1].strip()} if lines else {}
     return {"file": short, "line": plan.point.line, **code, "effect": plan.point.effect}
@@ -131,8 +133,7 @@ def _slim(value: Any) -> Any:
 
 def _from(root: Path, name: str) -> str:
     """Return a path, or a target in a file, from `root` on, where it is below that."""
-    prefix = f"{root}/"
-    return name.removeprefix(prefix) if name.startswith(prefix) else name
+    return str(Path(name).relative_to(root)) if Path(name).is_relative_to(root) else name
 
 
 # The file.
@@ -244,6 +245,7 @@ def _stricter_target(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
     usual = msgspec.to_builtins(Target(name="", cwd="", python=""))
     merged = {**new}
     deadline = min(old.get("deadline", usual["deadline"]), new.get("deadline", usual["deadline"]))
+    merged.pop("deadline", None)
     if deadline != usual["deadline"]:
         merged["deadline"] = deadline
     if promises := _stricter_promises(old.get("promises", {}), new.get("promises", {})):

@@ -3,9 +3,9 @@
 import pytest
 
 from poolproof.chaos.check import _specs
-from poolproof.chaos.tally import varied
 from poolproof.chaos.confirm import Violation
 from poolproof.chaos.stuck import primary, telling
+from poolproof.chaos.tally import varied
 from poolproof.checkers import Finding, Verdict
 from poolproof.faults import FAULTS
 from poolproof.faults.base import Fault
