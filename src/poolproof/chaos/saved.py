@@ -1,7 +1,7 @@
 """What a check has left in its directory, read back: its result, its trials, the text of the pool's own code."""
 
 import dataclasses
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +31,7 @@ class Run:
     def __init__(self, path: Path, result: Result) -> None:
         self.path = path
         self.result = result
-        self.trial = cache(self._trial)
+        self._known: dict[str, Trial] = {}
 
     @cached_property
     def reference(self) -> Trial | None:
@@ -39,13 +39,15 @@ class Run:
         row = next((row for row in self.result.faults if row.fault == "none"), None)
         return self._read(row.histories[0], None) if row and row.histories else None
 
-    def _trial(self, name: str) -> Trial:
+    def trial(self, name: str) -> Trial:
         """Return the trial that was saved as `name`, with the reference that it is judged by.
 
         Raises:
             UsageError: it is gone, or its plan cannot be read.
         """
-        return self._read(name, self.reference)
+        if name not in self._known:
+            self._known[name] = self._read(name, self.reference)
+        return self._known[name]
 
     def _read(self, name: str, reference: Trial | None) -> Trial:
         directory = self.path / name

@@ -12,8 +12,8 @@ from poolproof.report import overview
 from poolproof.report.timeline import Timeline, timeline
 
 MOST_BYTES: Final = 2_000_000
-DRAWINGS_SHARE: Final = 0.75
-"""The part of the page that drawings may take; the rest is for words and source."""
+ROOMS: Final = ((0.75, 20_000), (0.5, 20_000), (0.25, 2_000), (0.0, 200))
+"""What is tried in turn until the page is small enough: the part for drawings, and how many lines of source."""
 MOST_VIOLATIONS: Final = 40
 NAME: Final = "report.html"
 
@@ -38,9 +38,13 @@ def page(run: Run, most_bytes: int = MOST_BYTES) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    drawings = Drawings(run, int(most_bytes * DRAWINGS_SHARE))
     template: Any = environment.get_template("page.html")
-    text: str = template.render(**_context(run, drawings))
+    text = ""
+    for share, most_lines in ROOMS:
+        drawings = Drawings(run, int(most_bytes * share))
+        text = template.render(**_context(run, drawings, most_lines))
+        if len(text.encode()) <= most_bytes:
+            break
     return text
 
 
@@ -100,7 +104,7 @@ def script_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _context(run: Run, drawings: Drawings) -> dict[str, Any]:
+def _context(run: Run, drawings: Drawings, most_lines: int) -> dict[str, Any]:
     from markupsafe import Markup  # noqa: PLC0415 - with jinja2
 
     result = run.result
@@ -109,6 +113,8 @@ def _context(run: Run, drawings: Drawings) -> dict[str, Any]:
         for name in ("style.css", "timeline.js", "page.js")
     }
     broken = violations(result)
+    whole = overview.crash_map(run)
+    shown = overview.within(whole, most_lines)
     return {
         "result": result,
         "files": files,
@@ -121,11 +127,11 @@ def _context(run: Run, drawings: Drawings) -> dict[str, Any]:
         "violations": [_violation(run, entry, drawings) for entry in broken],
         "more_violations": sum(bool(entry.story) for entry in result.checks) - len(broken),
         "choices": _choices(result, drawings),
-        "map": overview.crash_map(run),
+        "map": shown,
         "receipts": overview.receipts(run),
         "environment": overview.environment(result),
         "plan": overview.plan_json(run, next(iter(wanted(result)), None)),
-        "truncated": list(_truncated(drawings)),
+        "truncated": [*_truncated(drawings), *_not_shown(len(whole) - len(shown))],
         "summary": summary(result),
     }
 
@@ -177,3 +183,8 @@ def _truncated(drawings: Drawings) -> Iterator[str]:
     if drawings.left_out:
         yield f"{len(drawings.left_out)} timelines found no room: {', '.join(drawings.left_out)}"
     yield from drawings.notes
+
+
+def _not_shown(files: int) -> Iterator[str]:
+    if files:
+        yield f"the source of {files} files with crash points found no room"

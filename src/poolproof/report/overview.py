@@ -208,6 +208,17 @@ def crash_map(run: Run) -> list[File]:
     )
 
 
+def within(files: Sequence[File], most_lines: int) -> list[File]:
+    """Return the first files, as long as their lines are no more than so many."""
+    kept: list[File] = []
+    for file in files:
+        most_lines -= sum(len(lines) for _, lines in file.passages)
+        if most_lines < 0:
+            break
+        kept.append(file)
+    return kept
+
+
 def _file(run: Run, name: str, points: list[PointEntry]) -> File:
     source = run.source(name)
     by_line: dict[int, list[PointEntry]] = {}
