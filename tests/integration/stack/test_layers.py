@@ -17,16 +17,10 @@ from poolproof.stack.proof import LayerProofError, descendants, prove_layer
 from poolproof.transport.base import Layer, Transport
 from poolproof.transport.mock import MockTransport
 from poolproof.transport.process import ProcessTransport
+from tests.integration.stack.actors import Which
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 SMALL: dict[str, Any] = {"size": 1, "overflow": 0, "start_retries": 0}
-
-
-class Which:
-    """An actor that tells in which process it runs."""
-
-    def handle(self, request: Any) -> Any:
-        return [request, os.getpid()]
 
 
 def environment(layer: str, **more: Any) -> Any:
@@ -35,7 +29,7 @@ def environment(layer: str, **more: Any) -> Any:
 
 async def runs_foreign(stack: Stack) -> bool:
     """Return, by the actor's own word, whether it is in another process."""
-    _, pid = await stack.submit(1)
+    _, pid, _ = await stack.submit(1)
     return bool(pid != os.getpid())
 
 

@@ -21,7 +21,7 @@ from poolproof.transport import process as processes
 from poolproof.transport.process import ProcessTransport
 from poolproof.transport.stage import Player, Stage
 from poolproof.watch import procfs
-from tests.integration.transport.family import Parent
+from tests.integration.transport.family import Hanging, Parent
 
 pytestmark = [
     pytest.mark.integration,
@@ -190,15 +190,6 @@ async def test_a_start_from_a_stopped_zygote_is_given_up(monkeypatch: pytest.Mon
         await stage.players[0].heard.ending()
 
         assert await (await stage.worker()).ask(["count"]) == 1
-
-
-class Hanging:
-    """Closes its connection and lives on."""
-
-    def handle(self, _request: object) -> None:
-        """Do so."""
-        os.closerange(3, 64)
-        signal.pause()
 
 
 async def test_who_closes_its_connection_is_ended() -> None:
