@@ -53,10 +53,11 @@ class Case:
         transport = make()
         async with asyncio.timeout(LIMIT_SECONDS), _opened(transport):
             stage = Stage(transport)
-            await self._play(stage)
+            await self.play_at(stage)
         _must_have_ended(stage)
 
-    async def _play(self, stage: Stage) -> None:
+    async def play_at(self, stage: Stage) -> None:
+        """The same on a stage whose transport is open."""
         await self.play(stage)
         stage.must_be_sound()
 
@@ -80,7 +81,7 @@ async def judged(
             stages.append(Stage(transport))
             try:
                 async with asyncio.timeout(LIMIT_SECONDS):
-                    await case._play(stages[-1])  # noqa: SLF001 - of this module
+                    await case.play_at(stages[-1])
             except (AssertionError, TimeoutError, PoolproofError) as problem:
                 wrong[case.name] = f"{type(problem).__name__}: {problem}"
     for stage in stages:
