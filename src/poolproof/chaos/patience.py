@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 from poolproof.chaos.rig import Rig
@@ -147,6 +147,7 @@ class Patience:
         self._rig = rig
         self._deadline = rig.plan.target.deadline
         self.suspicion: Suspicion | None = None
+        self._niceness: dict[int, int] = {}
 
     async def settle(self, done: Callable[[], bool], op: str, *, patient: bool = False) -> bool:
         """Wait until `done`, or until something is suspected; then journal it and return False.
@@ -199,7 +200,7 @@ class Patience:
 
     def _suspect(self, why: Why, due: float | None, *, op: str, waited: float) -> None:
         if why == "spinning":
-            _set_nice(self._rig.trial.processes(), SPIN_NICE)
+            self._niceness = _make_nice(self._rig.trial.processes()) | self._niceness
         self._mark("suspect", op, waited, why=why)
         self._rig.absorb()
         self.suspicion = Suspicion(
@@ -255,8 +256,9 @@ class Patience:
                 return False
             if await self.settle(done, op):
                 break
-        if first.why == "spinning":
-            _set_nice(self._rig.trial.processes(), 0)
+        if self._niceness:
+            _undo_nice(self._rig.trial.processes(), self._niceness)
+            self._niceness.clear()
         self._mark("moved", op, time.monotonic() - first.at + first.waited)
         self.suspicion = None
         return True
@@ -292,12 +294,28 @@ class Patience:
         return motion is not Motion.CHANGED and suspicion.seen == len(self._rig.events)
 
 
-def _set_nice(pids: Iterable[int], nice: int) -> None:
-    """Let a tree that computes without end have only the time that nobody else wants, or its full share again.
+def _make_nice(pids: Iterable[int]) -> dict[int, int]:
+    """Let a tree that computes without end have only the time that nobody else wants; return each thread's niceness."""
+    before: dict[int, int] = {}
+    for tid in _threads(pids):
+        with contextlib.suppress(OSError):
+            before[tid] = os.getpriority(os.PRIO_PROCESS, tid)
+            os.setpriority(os.PRIO_PROCESS, tid, SPIN_NICE)
+    return before
+
+
+def _undo_nice(pids: Iterable[int], before: Mapping[int, int]) -> None:
+    """Give a tree its share back; who was born meanwhile gets the greatest share that another had.
 
     The way back needs privilege (setpriority(2)): without it, a tree that was suspected in error goes on slower.
     """
+    for tid in _threads(pids):
+        with contextlib.suppress(OSError):
+            usual = min(before.values(), default=SPIN_NICE)
+            os.setpriority(os.PRIO_PROCESS, tid, before.get(tid, usual))
+
+
+def _threads(pids: Iterable[int]) -> Iterator[int]:
     for pid in pids:
         with contextlib.suppress(OSError):
-            for tid in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-                os.setpriority(os.PRIO_PROCESS, int(tid), nice)
+            yield from map(int, os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208
