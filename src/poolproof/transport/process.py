@@ -25,7 +25,7 @@ from poolproof.transport.base import (
 from poolproof.transport.keeping import Slab, Zygote
 from poolproof.transport.link import farewell
 from poolproof.transport.remote import RemoteLink
-from poolproof.transport.starting import start_failed
+from poolproof.transport.starting import start_failed, start_lost
 from poolproof.watch import procfs
 
 MOST_WORKERS: Final = 4096
@@ -189,6 +189,7 @@ class ProcessTransport:
                 zygote.fork(link, theirs, place, argv)
             await link.greet(packed)
             await link.known()
+            link.must_live()
         except BaseException:
             link.kill()
             raise
@@ -241,6 +242,15 @@ class ProcessLink(RemoteLink):
     async def known(self) -> None:
         """Wait until the zygote has said which process it is, or that there is none."""
         await self._known.wait()
+
+    def must_live(self) -> None:
+        """Refuse to be the result of a start if its end was told while nobody had adopted it.
+
+        Raises:
+            StartFailedError: it has ended.
+        """
+        if self.ended:
+            raise start_lost(self._spec, self._end.result().detail)
 
     @property
     def usable(self) -> bool:
