@@ -17,7 +17,7 @@ from tests.chaos.supervision.zoo import ZOO, Decide
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
-EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", "80"))
 ZOO_EXAMPLES = 3000
 
 caught: list[str] = []
