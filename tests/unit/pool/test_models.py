@@ -50,6 +50,7 @@ def test_no_order_of_events_tells_it_from_its_model(machine_for: Machine, kind: 
     ABLATED,
     ids=[f"{machine.__module__.rpartition('.')[2]}-{kind.__name__}" for machine, kind in ABLATED],
 )
+@pytest.mark.usefixtures("all_rules")
 def test_model_catches(machine_for: Machine, kind: type) -> None:
     """A decision with one small defect differs from the model."""
     quick = settings(

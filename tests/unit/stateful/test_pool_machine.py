@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from hypothesis.strategies._internal.featureflags import FeatureFlags
 
 from poolproof.errors import UsageError
 from poolproof.stateful import BrokenPromiseError, pool_state_machine
@@ -40,15 +39,8 @@ class LosesTheJobOfItsOnlyWorker(LosesTheJobOfTheDead):
         self.start(0)
 
 
-def test_a_failure_shrinks_to_the_few_rules_that_it_needs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Without the rules that Hypothesis switches off at random.
-
-    Its switches are drawn in the first step that meets a rule, which holds that step fast in about four of ten
-    seeds. Which seed it is hangs on the modules that happen to be imported, whose constants it draws from.
-    """
-    monkeypatch.setattr(FeatureFlags, "is_enabled", lambda *_: True)
+@pytest.mark.usefixtures("all_rules")
+def test_a_failure_shrinks_to_the_few_rules_that_it_needs() -> None:
     machine = pool_state_machine(LosesTheJobOfItsOnlyWorker, workers=1)
     with pytest.raises(BrokenPromiseError) as caught:
         run_state_machine_as_test(
