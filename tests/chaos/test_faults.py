@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.chaos
 
-BOUND_S: Final = 50.0
+BOUND_S: Final = 110.0
 RUN_S: Final = 50.0
 RUNNING: Final = 4
 IS_ROOT: Final = os.geteuid() == 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-PATIENCE_SECONDS: Final = 50.0
+PATIENCE_SECONDS: Final = 100.0
 QUICK: Final = ("--crash-points", "off", "--seed", "1")
 
 

@@ -61,7 +61,8 @@ class Dispatch:
         self._ended_early: dict[WorkerLink, End] = {}
         self._fresh: list[Job] = []
         self._resting: dict[Job, asyncio.TimerHandle] = {}
-        self._plain = True
+        # Nobody waits in the line; and whoever does, or comes, may be given to any worker.
+        self._plain = self._alike = True
         self._scheduled = False
         self._numbers = self._noted = 0
         self._requests = 0
@@ -87,7 +88,7 @@ class Dispatch:
         """Take a job; it is sent at the end of this loop turn, if a worker has room."""
         job = self._made(payload, deadline, session, idempotent=idempotent)
         if session is not None or payload is CHECKOUT:
-            self._plain = False
+            self._plain = self._alike = False
         if self.refusal is not None:
             self.fail(job, self.refusal())
             return job
@@ -157,6 +158,8 @@ class Dispatch:
         """Take a job back that was sent before and is to be sent again: it is the first in line."""
         job.slot, job.request = None, 0
         self._plain = False
+        if job.session is not None or job.is_checkout:
+            self._alike = False
         self.line.give_back(job)
         self.soon()
 
@@ -257,17 +260,17 @@ class Dispatch:
     def _serve_line(self, now: int) -> None:
         """Place those who wait, in order, until one cannot be placed."""
         line = self.line
-        if self._plain:
-            self._serve_plainly(now)
+        if self._alike:
+            self._serve_alike(now)
+            self._plain = not line
             return
         while (job := line.take(now)) is not None:
             if not job.done() and not self._place(job, now):
                 line.give_back(job)
                 return
-        # Nobody waits in the line, so nobody in it is of a session or a checkout.
-        self._plain = True
+        self._plain = self._alike = True
 
-    def _serve_plainly(self, now: int) -> None:
+    def _serve_alike(self, now: int) -> None:
         """Send those who wait, where any worker will do for each: each worker's share as one batch."""
         for worker, count in self._strategy.share(len(self.line)):
             taken = (self.line.take(now) for _ in range(count))

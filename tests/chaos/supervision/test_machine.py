@@ -17,7 +17,7 @@ from tests.chaos.supervision.zoo import ZOO, Decide
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
-EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", "80"))
 ZOO_EXAMPLES = 3000
 
 caught: list[str] = []
@@ -50,7 +50,6 @@ def _share_of_the_zoo(request: pytest.FixtureRequest) -> Iterator[None]:
         )
 
 
-@pytest.mark.usefixtures("all_rules")
 @pytest.mark.parametrize("ablated", ZOO, ids=lambda decide: decide.__name__)
 def test_machine_catches(ablated: Decide) -> None:
     """A supervisor with one ablation differs from the model."""

@@ -129,6 +129,27 @@ def test_a_forked_child_that_comes_back_runs_no_other_test(tmp_path: Path) -> No
     assert outcome.exit_code == 0
 
 
+def test_a_test_that_waits_for_a_daemons_number_to_be_nobodys_comes_to_its_end(
+    tmp_path: Path,
+) -> None:
+    suite = """
+        import os, signal, subprocess
+
+        def test_daemon():
+            command = ["setsid", "sh", "-c", "sleep 600 >/dev/null & echo $!"]
+            pid = int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+            os.kill(pid, signal.SIGKILL)
+            try:
+                while True:
+                    os.kill(pid, 0)
+            except ProcessLookupError:
+                pass
+    """
+    outcome = run(tmp_path, suite, "--poolproof=fail", "--timeout=10", plugins=("pytest_timeout",))
+
+    assert (outcome.exit_code, outcome.leaks()) == (0, [])
+
+
 def test_the_failure_of_a_test_is_not_hidden_by_its_leak(tmp_path: Path) -> None:
     suite = """
         import os

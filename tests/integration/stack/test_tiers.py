@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,27 +13,9 @@ from poolproof.history import Event
 from poolproof.stack import Stack, build_test_env
 from poolproof.stack.conformance import Recorded, replay, violations
 from poolproof.stack.isolated import running_stack
+from tests.integration.stack.actors import Ledgered
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
-
-
-class Ledgered:
-    """A small account book, with errors and an end."""
-
-    def __init__(self) -> None:
-        self.sum = 0
-
-    def handle(self, request: Any) -> Any:
-        match request:
-            case ["add", amount]:
-                self.sum += amount
-                return {"sum": self.sum, "pair": (amount, self.sum)}
-            case ["raise", text]:
-                raise KeyError(text)
-            case ["exit"]:
-                raise SystemExit(2)
-            case _:
-                return request
 
 
 async def traffic(stack: Stack) -> None:

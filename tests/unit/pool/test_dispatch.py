@@ -1,7 +1,7 @@
 """Jobs, checkouts and answers in one pool on the mock layer: who gets what, and when."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -19,7 +19,7 @@ from poolproof.pool.circuit_breaker import CircuitBreaker, Limits
 from poolproof.pool.pool import Pool
 from poolproof.pool.settings import PoolSettings
 from poolproof.sync import wait_for
-from poolproof.transport.base import WorkerSpec
+from poolproof.transport.base import Request, WorkerSpec
 from poolproof.transport.mock import MockTransport
 
 pytestmark = [pytest.mark.unit, pytest.mark.asyncio]
@@ -327,6 +327,37 @@ async def test_killing_fails_what_was_submitted_and_says_what_may_have_happened(
 async def test_map_keeps_the_order_of_its_requests() -> None:
     async with pool(size=3) as one:
         assert await one.map(range(100)) == list(range(100))
+
+
+async def test_those_who_wait_in_line_are_sent_together() -> None:
+    """One frame each costs eight times as much."""
+    async with pool(ahead=10.0, most_ahead=64) as one:
+        await one.submit("the window is known")
+        link, batches = one.slots()[0].link, list[int]()
+        send = link.send
+
+        def counted(requests: Sequence[Request]) -> None:
+            batches.append(len(requests))
+            send(requests)
+
+        link.send = counted  # type: ignore[method-assign]
+        await one.map(range(640))
+
+    assert sum(batches) == 640
+    assert len(batches) <= 20
+
+
+async def test_a_session_among_those_who_wait_keeps_its_worker_and_its_place() -> None:
+    async with pool(size=2, affinity="strict", most_ahead=1) as one:
+        await one.submit("first", session="a")
+        home = one.workers()[0] if one.workers()[0].jobs else one.workers()[1]
+        before = home.jobs
+        mixed = [one.submit(n, session="a" if n % 10 == 0 else None) for n in range(50)]
+        await asyncio.gather(*mixed)
+
+        assert one.affinity.hit_rate == 1
+        assert home.jobs - before >= 5
+        assert [n for n in Actor.begun[1:] if n % 10 == 0] == [0, 10, 20, 30, 40]
 
 
 async def test_what_stands_behind_a_job_that_turns_out_slow_goes_to_another_worker() -> None:

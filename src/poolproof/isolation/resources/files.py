@@ -36,7 +36,7 @@ class Files:
         self._notes = notes
         self._root = os.path.realpath(root)
         self._temporary = tempfile.gettempdir()
-        self._pytests = os.path.join(self._temporary, "pytest-of-")
+        self._pytests = _of_pytest(self._temporary)
         self._pytest_keeps = pytest_keeps
         self._leases = f"poolproof-{os.getuid()}"  # every run's, made by the first (leases.home)
 
@@ -53,7 +53,7 @@ class Files:
 
     def _slug(self, path: str) -> str:
         name = path.rpartition(os.sep)[2]
-        if name == self._leases:
+        if name == self._leases or path.startswith(self._pytests):
             return ""
         if (shared := _of_multiprocessing()) and path.startswith(shared):
             return ""
@@ -65,7 +65,7 @@ class Files:
         nearest = max(below, key=len, default="")
         if nearest == self._root:
             return "file"
-        return "temporary-file" if nearest and not path.startswith(self._pytests) else ""
+        return "temporary-file" if nearest else ""
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
         """Report the topmost of what was made."""
@@ -85,6 +85,12 @@ class Files:
                 _remove_tree(path)
             else:
                 path.unlink()
+
+
+def _of_pytest(temporary: str) -> str:
+    """Return how all begins that pytest keeps from run to run; `tmp_path_factory` finds it in the same way."""
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT") or temporary
+    return os.path.join(os.path.realpath(root), "pytest-of-")
 
 
 def _of_multiprocessing() -> str:

@@ -4,11 +4,11 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from poolproof.isolation.blame import Notes, shortened
-from poolproof.isolation.resources.base import Change, Finding, State
+from poolproof.isolation.resources.base import Change, Finding, State, living
 
 
 class Threads:
@@ -18,7 +18,7 @@ class Threads:
     steady = False
     fades = True
 
-    def __init__(self, loops: Iterable[Any] = ()) -> None:
+    def __init__(self, loops: "weakref.WeakSet[Any] | None" = None) -> None:
         """Begin to watch.
 
         Args:
@@ -38,7 +38,7 @@ class Threads:
         site = notes.threads.get(thread)
         if not change.appeared or foreign or not thread.is_alive() or not notes.mine(site):
             return None
-        if _idles(thread) or any(_serves(thread, loop) for loop in list(self._loops)):
+        if _idles(thread) or any(_serves(thread, loop) for loop in living(self._loops)):
             return None
         kind = "daemon thread" if thread.daemon else "thread"
         where = f"started at {site}" if site else ""

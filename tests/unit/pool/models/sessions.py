@@ -121,17 +121,6 @@ class Sessions(RuleBasedStateMachine):
             if what == "busy" and worker.accepting:
                 worker.set_slots(1, self.now_ns)
 
-    @rule(name=st.sampled_from(NAMES))
-    def home_is_busy_for_a_moment(self, name: str) -> None:
-        """One job of a session finds its home busy; the next does not."""
-        if (session := self.living(name)) is None or session.home.retiring:
-            return
-        home = session.home.number
-        self.worker_changes(home, "busy")
-        self.place(name, 1 - home)
-        self.worker_changes(home, "ready")
-        self.place(name, home)
-
     @rule(number=st.integers(0, WORKERS - 1), sudden=st.booleans())
     def replace(self, number: int, *, sudden: bool) -> None:
         """The worker ends or is about to; another with its number takes over."""
