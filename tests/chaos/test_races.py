@@ -1,4 +1,4 @@
-"""Every planted bug is found by the schedules of the simulation, and shrinks to few deviations; nothing sound is accused."""
+"""Every planted bug is found by the simulation and shrinks to few deviations; nothing sound is accused."""
 
 import functools
 import os
