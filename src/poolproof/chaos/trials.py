@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+from poolproof import plan as plans
 from poolproof.chaos import scenario
 from poolproof.chaos.slots import Slots
 from poolproof.checkers import Trial, judge
@@ -18,6 +19,7 @@ from poolproof.plan import Plan, Target
 
 RUNNING: Final = 4
 PARKED: Final = 96
+PLAN: Final = "plan.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ class Trials:
         self.played += 1
         directory = self.directory / f"{self.played:04d}"
         scenario.write_points(directory, points)
+        plans.save(plan, directory / PLAN)
         style = self.profile.style if self.profile else "auto"
 
         def clean(events: tuple[Event, ...]) -> bool:
@@ -108,7 +111,8 @@ class Trials:
             events = await scenario.play(
                 host, plan, directory, self.slots, style=style, clean=clean, urgent=urgent
             )
-        return Trial(plan, events, reference)
+        place = f"{self.directory.name}/{directory.name}"
+        return Trial(plan, events, reference, place)
 
     async def profiled(self, plan: Plan) -> Profile:
         """Play the reference trial, in which nothing is broken, and learn from it what the target is.

@@ -16,12 +16,13 @@ import msgspec
 from poolproof.chaos import accept
 from poolproof.chaos.check import Options, check
 from poolproof.chaos.result import Result
+from poolproof.chaos.saved import Run
 from poolproof.checkers import Verdict, check_promises
 from poolproof.cli import session
 from poolproof.errors import UsageError
 from poolproof.faults import FAULTS, lookup
 from poolproof.plan import Target
-from poolproof.report import terminal
+from poolproof.report import annotations, html, junit, terminal
 
 EXIT: Final[Mapping[Verdict, int]] = {
     "valid": 0,
@@ -35,7 +36,7 @@ EXIT: Final[Mapping[Verdict, int]] = {
 HELP: Final = "break a worker pool on purpose and tell, replayably, which promise it broke"
 MARK: Final = ".poolproof-run"
 """The file that tells that a directory is a run's own, to be cleared by the next one that gets it."""
-OUTPUT: Final = ("trials", "plans", "result.json")
+OUTPUT: Final = ("trials", "plans", "sources", "result.json", "report.html")
 
 
 def add_parser(commands: Any) -> None:
@@ -110,6 +111,7 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
         help="TOML file of known violations, with reason and expiry",
     )
     add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
+    add("--junit", type=Path, metavar="FILE", help="write the verdicts to FILE as JUnit's XML")
     add(
         "--out",
         type=Path,
@@ -132,6 +134,7 @@ def run(arguments: argparse.Namespace) -> int:
         else ()
     )
     session.writable_file(arguments.json)
+    session.writable_file(arguments.junit, "--junit")
     with session.leased() as lease:
         out = session.writable(arguments.out or Path(".poolproof", "runs", lease.run))
         print(f"seed {seed}   target {target.name}   run {lease.run}", flush=True)
@@ -152,6 +155,8 @@ def run(arguments: argparse.Namespace) -> int:
             result = session.run(check(options, progress))
     _save(result, out, arguments.json)
     terminal.show(result)
+    print(f"report: {html.write(Run(out, result))}")
+    publish(result, arguments.junit)
     return EXIT[result.verdict]
 
 
@@ -218,9 +223,18 @@ def _fresh(out: Path) -> Path:
             f" where {taken[0]} is not poolproof's"
         )
     (out / MARK).touch()
-    for name in ("trials", "plans"):
+    for name in ("trials", "plans", "sources"):
         shutil.rmtree(out / name, ignore_errors=True)
     return out
+
+
+def publish(result: Result, junit_file: Path | None) -> None:
+    """Write JUnit's XML where it is wanted, and annotations where GitHub reads them."""
+    if junit_file is not None:
+        junit.write(result, junit_file)
+    if annotations.wanted(os.environ):
+        for line in annotations.lines(result):
+            print(line)
 
 
 def _save(result: Result, out: Path, json: Path | None) -> None:
