@@ -54,7 +54,7 @@ async def echoed(framing: Framing = Raw, seed: int = 0) -> AsyncGenerator[Proxy]
         while WRITERS:
             WRITERS.pop().close()
         if isinstance(asyncio.get_running_loop(), simulation.SimulationLoop):
-            await asyncio.sleep(1)  # whatever was accepted last has begun, and can end
+            await simulation.advance(1)  # whatever was accepted last has begun, and can end
 
 
 async def client(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -128,9 +128,9 @@ def test_once_healed_everything_passes_as_it_is_on_a_connection_that_was_spoiled
             proxy.spoil(Spoiling(drop=drop, duplicate=duplicate, reorder=reorder))
             reader, writer = await client(proxy)
             writer.write(framed(*bodies))
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             await proxy.heal()
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             writer.write(framed(b"after"))
             writer.write_eof()
             assert (await reader.read(-1)).endswith(framed(b"after"))
@@ -222,7 +222,7 @@ def test_what_is_held_is_not_read_beyond_the_window_and_goes_on_in_its_order() -
                 near.end()
 
             flooding = asyncio.create_task(flood())
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             (connection,) = proxy.connections
             assert sent < 20
             assert connection.pipes["requests"].waiting_bytes <= WINDOW_BYTES + 65536
@@ -285,7 +285,7 @@ def test_a_request_is_done_and_its_reply_lost_with_the_connection() -> None:
             writer.write(framed(b"b"))
             with contextlib.suppress(ConnectionResetError):
                 assert await reader.read() == b""
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             assert connection.pipes["requests"].written_bytes == 6
             assert proxy.receipts.times("cut") == 1
             writer.close()
@@ -316,7 +316,7 @@ def test_a_blackhole_swallows_and_what_was_torn_is_reset_by_the_heal() -> None:
             reader, writer = await client(proxy)
             proxy.blackhole("requests")
             writer.write(b"lost")
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             assert proxy.receipts.amounts["swallowed", "requests"] == 4
             assert await proxy.healed() is None
             await proxy.heal()
@@ -331,7 +331,7 @@ def test_half_close_and_a_limit_end_a_direction_where_they_should() -> None:
     async def main() -> None:
         async with echoed() as proxy:
             reader, writer = await client(proxy)
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             assert proxy.half_close("replies") == 1
             assert await reader.read() == b""
             writer.close()
@@ -351,7 +351,7 @@ def test_a_new_connection_is_as_harmed_as_the_others_and_one_can_be_chosen() -> 
                 await asyncio.wait_for(ask(proxy, b"x"), 5)
             await proxy.heal()
             pairs = [await client(proxy), await client(proxy)]
-            await asyncio.sleep(1)
+            await simulation.advance(1)
             numbers = [connection.number for connection in proxy.connections][-2:]
             proxy.hold(only=numbers[:1])
             for _, writer in pairs:
