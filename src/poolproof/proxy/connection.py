@@ -58,8 +58,8 @@ class Connection:
 
     async def run(self) -> None:
         """Carry both ways until both have ended, or one end breaks: then the other is told so."""
-        carrying = [asyncio.create_task(pipe.run()) for pipe in self.pipes.values()]
-        over = asyncio.create_task(self._reset.wait())
+        carrying: list[Task] = [asyncio.create_task(one.run()) for one in self.pipes.values()]
+        over: Task = asyncio.create_task(self._reset.wait())
         whole = False
         try:
             await _any_broken(carrying, over)
@@ -68,7 +68,7 @@ class Connection:
             for task in (*carrying, over):
                 task.cancel()
             self._leave(whole=whole or any(pipe.limited for pipe in self.pipes.values()))
-            await asyncio.wait((*carrying, over))
+            await asyncio.gather(*carrying, over, return_exceptions=True)
 
     def _leave(self, *, whole: bool) -> None:
         for side in (self.client, self.server):
