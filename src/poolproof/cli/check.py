@@ -53,7 +53,10 @@ def add_parser(commands: Any) -> None:
     )
     add("--jobs", type=int, help="jobs in each phase of a trial (default: two for each worker)")
     add(
-        "--faults", default="all", metavar="LIST", help="kinds separated by commas, `all` or `none`"
+        "--faults",
+        default="all",
+        metavar="LIST",
+        help="kinds separated by commas, `all`, `every` (rare ones, too) or `none`",
     )
     add(
         "--crash-points",
@@ -209,8 +212,8 @@ def _promise(text: str) -> tuple[str, object]:
 def _faults(text: str) -> tuple[str, ...]:
     if text == "none":
         return ()
-    if text == "all":
-        return tuple(FAULTS)
+    if text in ("all", "every"):
+        return tuple(kind for kind, fault in FAULTS.items() if text == "every" or not fault.rare)
     return tuple(lookup(kind.strip()).kind for kind in text.split(",") if kind.strip())
 
 
