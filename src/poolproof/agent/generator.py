@@ -385,6 +385,7 @@ def await_ends(generator: Generator, until: int) -> None:
         generator.rows.flush()
 
 
+@functools.cache
 def overhead_ns() -> int:
     """Return what an operation costs the generator itself, in nanoseconds, by a rehearsal with nobody to answer."""
     rows = Rows(os.devnull)

@@ -73,6 +73,7 @@ def _terminate(_number: int, _frame: object) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     from poolproof.cli import (  # noqa: PLC0415 - `--version` need not pay for them
+        bench,
         bisect,
         check,
         conformance,
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     commands_here = (
         check,
         load,
+        bench,
         replay,
         faults,
         verify,

@@ -17,6 +17,7 @@ from poolproof.chaos.slots import Slots
 from poolproof.errors import TargetError, UsageError
 from poolproof.history import Event
 from poolproof.host import Host
+from poolproof.latency import Histogram
 from poolproof.load import judging, mix, schedule
 from poolproof.load.judging import Observed
 from poolproof.load.result import LoadPlan, LoadResult, Snapshot
@@ -54,7 +55,9 @@ async def play(
         TargetError: the target could not be built or started, or does not take what is asked.
     """
     async with opened(host, plan.target, directory) as rig:
-        return await Load(rig, plan, watch).run()
+        result = await Load(rig, plan, watch).run()
+        await stop(rig)
+        return result
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +71,7 @@ async def opened(host: Host, target: Target, directory: Path) -> AsyncGenerator[
     rig = Rig(host, Plan(target=target), directory, slots, style="auto")
     try:
         await rig.open()
-        await _start(rig)
+        await start(rig)
         await _warm(rig)
         yield rig
     finally:
@@ -91,7 +94,12 @@ async def until(rig: Rig, fact: Callable[[], bool], seconds: float, what: str) -
         await asyncio.sleep(TICK_SECONDS / 10)
 
 
-async def _start(rig: Rig) -> None:
+async def start(rig: Rig) -> None:
+    """Start the pool of an open trial.
+
+    Raises:
+        TargetError: it does not start in time.
+    """
     rig.command("start")
     await until(rig, lambda: rig.over("start") is not None, rig.plan.target.deadline, "a start")
     told = rig.over("start")
@@ -133,7 +141,7 @@ async def stop(rig: Rig) -> None:
 
 
 class Load:
-    """One load while it runs."""
+    """One load while it runs; several may run one after the other on one rig."""
 
     def __init__(self, rig: Rig, plan: LoadPlan, watch: Watch) -> None:
         self._rig, self._watch = rig, watch
@@ -141,7 +149,7 @@ class Load:
         self._struck: list[Struck] = []
         self._sampler = Sampler(rig)
         self._aborted = False
-        self._rows = b""
+        self._first_event = len(rig.events)
 
     async def run(self) -> LoadResult:
         """Play it to its end, and judge it."""
@@ -160,13 +168,17 @@ class Load:
             striking.cancel()
             await asyncio.gather(striking, return_exceptions=True)
         self._read_rows()
-        await stop(self._rig)
         return judging.result(self._observed(begun, over, before))
+
+    @property
+    def latencies(self) -> Histogram:
+        """The whole distribution, to be merged with those of others."""
+        return self._tally.latencies
 
     def _lay_out(self) -> "array[int] | None":
         """Write what the generator reads; return when each arrival is due, or None in a closed load."""
         plan = self.plan
-        self._directory = self._rig.trial.directory / "load"
+        self._directory = self._rig.trial.directory / f"load-{self._first_event}"
         self._directory.mkdir()
         times = None
         if not plan.clients:
@@ -214,7 +226,8 @@ class Load:
         return event
 
     def _told(self, *kinds: str) -> Event | None:
-        return next((e for e in self._rig.events if e.op == "load" and e.kind in kinds), None)
+        told = self._rig.events[self._first_event :]
+        return next((e for e in told if e.op == "load" and e.kind in kinds), None)
 
     async def _follow(self) -> Event | None:
         """Read rows and look at the workers until the generator has ended; None if it does not end in time."""
@@ -251,7 +264,8 @@ class Load:
 
     def _snapshot(self) -> Snapshot:
         now = (time.monotonic_ns() - self._zero) / 1e9
-        struck = ", ".join(one.strike.kind for one in self._struck if one.healed is None)
+        lasting = (one.strike for one in self._struck if one.strike.lasts and one.healed is None)
+        struck = ", ".join(strike.kind for strike in lasting)
         return judging.snapshot(self._tally, now, self._sampler, struck)
 
     def _observed(self, begun: Event, over: Event | None, load_before: float) -> Observed:

@@ -228,6 +228,8 @@ class Tally:
                     **_percentiles(took),
                 }
             )
+        while rows and not rows[-1]["due"] and not rows[-1]["answered"]:
+            rows.pop()
         return rows
 
     def _dues(self) -> Counter[int]:
