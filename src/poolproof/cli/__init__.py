@@ -22,6 +22,7 @@ OWN_ERROR = 4
 
 COMMANDS = (
     *("check", "replay", "report", "recheck", "diff", "promote", "faults"),
+    *("load", "bench"),
     *("verify", "bisect", "doctor", "scan"),
     *("conformance", "reap", "tree"),
 )
