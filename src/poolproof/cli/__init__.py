@@ -73,6 +73,7 @@ def _terminate(_number: int, _frame: object) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     from poolproof.cli import (  # noqa: PLC0415 - `--version` need not pay for them
+        baseline,
         bench,
         bisect,
         check,
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         check,
         load,
         bench,
+        baseline,
         replay,
         faults,
         verify,
