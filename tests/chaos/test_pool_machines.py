@@ -10,7 +10,7 @@ from tests.unit.stateful.toy import invariants
 pytestmark = [pytest.mark.chaos, pytest.mark.hypothesis]
 
 CI = settings(
-    max_examples=60, stateful_step_count=20, derandomize=True, database=None, deadline=None
+    max_examples=40, stateful_step_count=20, derandomize=True, database=None, deadline=None
 )
 
 
@@ -28,7 +28,7 @@ def test_our_stack_of_processes_keeps_its_promises() -> None:
 def test_threads_keep_their_promises() -> None:
     machine = pool_state_machine("concurrent.futures.ThreadPoolExecutor")
     try:
-        run_state_machine_as_test(machine, settings=settings(CI, max_examples=6))
+        run_state_machine_as_test(machine, settings=settings(CI, max_examples=4))
     finally:
         machine.release()
 

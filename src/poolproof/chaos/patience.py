@@ -27,6 +27,8 @@ SPIN_SECONDS: Final = 1.0
 """How long a tree may compute, without a birth, a death, a word or a byte, before that is a suspicion of its own."""
 SPIN_CPU_NS: Final = 3_000_000_000
 """How long it must really have computed before that counts as confirmed: on a busy machine, time alone is no proof."""
+MOVED_BYTES: Final = 2**20
+"""By how much the memory of a tree changes that copies something big; less is the noise of allocators."""
 SPIN_NICE: Final = 19
 SPIN_SHARE: Final = 0.5
 """What a tree that polls stays below, and one that computes without end does not."""
@@ -107,9 +109,14 @@ class _Stillness:
         self._since = now
         self._print: Fingerprint | None = None
         self._activity: tuple[object, int] | None = None
+        self._resident = 0
 
     def seconds(self, now: float) -> float:
-        """Return for how long nothing was said, born or lost, and, by one that computes, not one byte moved."""
+        """Return for how long nothing was said, born or lost, and, by one that computes, not one byte moved.
+
+        To copy something big is to move it too, from one memory to another: the fault that makes memory scarce would be
+        healed before the pool has met it.
+        """
         return now - self._since
 
     def look(self, now: float) -> tuple[Why, float | None] | None:
@@ -124,14 +131,24 @@ class _Stillness:
         )
         computed = (print_.cpu_ns - self._print.cpu_ns) / 1e9
         found = suspected(verdict, self.seconds(now), share, computed)
-        if found is not None and found[0] == "spinning" and self._activity != _activity(self._rig):
+        if found is not None and found[0] == "spinning" and self._moved():
             self._begin(now, print_)
             return None
         return found
 
     def _begin(self, now: float, print_: Fingerprint) -> None:
         self._since, self._print, self._activity = now, print_, _activity(self._rig)
+        self._resident = _resident_bytes(self._rig)
         self._rig.census.take()
+
+    def _moved(self) -> bool:
+        """Tell whether anybody was born or has died, a byte was read or written, or much memory filled or let go."""
+        grown = abs(_resident_bytes(self._rig) - self._resident)
+        return self._activity != _activity(self._rig) or grown >= MOVED_BYTES
+
+
+def _resident_bytes(rig: Rig) -> int:
+    return sum(procfs.rss_bytes(pid) or 0 for pid in rig.trial.processes())
 
 
 def _activity(rig: Rig) -> tuple[object, int]:

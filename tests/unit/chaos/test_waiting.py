@@ -220,6 +220,17 @@ class TestSettling:
         assert not settled(stage)
         assert stage.told[0][1]["why"] == "overdue"
 
+    def test_memory_that_is_filled_is_movement(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So does who copies an answer of a hundred mebibytes, for seconds on a crowded machine."""
+        stage = Stage(deadline=0.1)
+        stage.children = (1,)
+        filled = iter(range(0, 10**15, 2**20))
+        monkeypatch.setattr(procfs, "rss_bytes", lambda _pid: next(filled))
+        stage.soon = lambda: setattr(stage, "print", fingerprint(stage.looks))
+
+        assert not settled(stage)
+        assert stage.told[0][1]["why"] == "overdue"
+
     def test_an_empty_tree_may_still_fill(self) -> None:
         stage = Stage(deadline=0.01)
         stage.verdict, stage.members = Empty(since_ns=1), frozenset()

@@ -23,9 +23,8 @@ class Derived(Found):
 class Disguised:
     """Something that says of itself to be what it is not, and that looking at it is a mistake."""
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        raise AssertionError
+    def __getattribute__(self, name: str) -> object:
+        raise AssertionError(name)
 
 
 def test_all_of_a_class_are_found_and_no_others() -> None:

@@ -125,7 +125,7 @@ def _buried(pid: int) -> bool:
 def _origin(pid: int, argv: tuple[str, ...], notes: Notes) -> tuple[bool, Site | None]:
     """Return whether this process itself started it, and where; a fork has the command line of its parent."""
     forked = argv == procfs.cmdline(os.getpid())
-    for noted, site in reversed(notes.children):
+    for noted, site in reversed(notes.children.copy()):
         if noted == argv or (not noted and (forked or not argv)):
             return True, site
     owned = _owner(pid) is not None

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from poolproof.isolation.blame import Notes, shortened
 from poolproof.isolation.instances import instances
-from poolproof.isolation.resources.base import Change, Finding, State, others_run
+from poolproof.isolation.resources.base import Change, Finding, State, living, others_run
 
 _FOLDER: Final = "/proc/self/fd"
 
@@ -88,7 +88,7 @@ def _link(number: int) -> str | None:
 
 
 def _socket_at(number: int, notes: Notes) -> Any:
-    for owner in list(notes.sockets):
+    for owner in living(notes.sockets):
         with suppress(Exception):
             if owner.fileno() == number:
                 return owner
@@ -152,7 +152,8 @@ def _listening(number: int) -> str | None:
 
 def owners(number: int) -> Iterator[Any]:
     """Yield the sockets and files that own a descriptor."""
-    for thing in (*instances(io.FileIO), *instances(socket.socket)):
+    things: list[io.FileIO | socket.socket] = [*instances(io.FileIO), *instances(socket.socket)]
+    for thing in things:
         with suppress(Exception):
             if thing.fileno() == number:
                 yield thing
