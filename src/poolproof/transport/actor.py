@@ -127,7 +127,7 @@ def refusal(request: Request, epoch: int, clock: Clock) -> Reply | None:
 
 def answer(actor: Actor, request: Request, epoch: int, clock: Clock) -> Reply:
     """Do one request, in an actor that is not asynchronous; what is no `RAISABLE` is raised."""
-    if request[4] != epoch or request[2]:
+    if request[4] != epoch or (request[2] and clock() > request[2]):
         refused = refusal(request, epoch, clock)
         if refused is not None:
             return refused

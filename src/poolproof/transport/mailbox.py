@@ -142,7 +142,9 @@ class Mailbox:
             self._flush()
             item.done(acting.problem(item.method))
             return
-        if self._called_off(item[0]):
+        mark = self._mark
+        mark[acting.BEGUN] = item[0]
+        if item[0] in self._cancelled or item[0] <= mark[acting.RECALLED]:
             self._skip(item[0])
         else:
             answer = acting.answer_each if isinstance(item, Each) else acting.answer
