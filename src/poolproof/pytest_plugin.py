@@ -141,9 +141,10 @@ def _register_the_run(config: pytest.Config) -> None:
 
 
 def _offer_simulation(config: pytest.Config) -> None:
-    from poolproof import simulated_tests  # noqa: PLC0415 - not in a process that only imports this
+    from poolproof import pytest_reporter, simulated_tests  # noqa: PLC0415 - not in a process that only imports this
 
     config.pluginmanager.register(simulated_tests, "poolproof-simulated-tests")
+    config.pluginmanager.register(pytest_reporter, "poolproof-reporter")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

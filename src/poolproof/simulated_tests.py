@@ -35,17 +35,29 @@ class LoopFactory:
         self.loop = SimulationLoop(schedule=from_json(self.options), **self._of_the_loop)
         return self.loop
 
-    def story(self) -> str:
-        """Return what replays the last run: first its seed, then its order as data."""
+    def replay(self) -> str:
+        """Return the marker that plays the last run again."""
         from poolproof.simulation import to_json  # noqa: PLC0415
 
+        chosen = to_json(self.loop.schedule).items()
+        ran = ", ".join(f"{key}={value!r}" for key, value in chosen if value != [])
+        return f"@pytest.mark.simulated({ran})"
+
+    def receipts(self) -> list[str]:
+        """Return what the faults of the simulated network did, as the network itself counted it."""
+        counts = sorted(self.loop.network.counts.items())
+        return [
+            f"{what} {count} from {source} to {target}"
+            for (what, source, target), count in counts
+            if what != "sent"
+        ]
+
+    def story(self) -> str:
+        """Return what replays the last run: first its seed, then its order as data."""
         loop = self.loop
-        ran = ", ".join(
-            f"{key}={value!r}" for key, value in to_json(loop.schedule).items() if value != []
-        )
         found = [list(deviation) for deviation in loop.deviations]
         return (
-            f"@pytest.mark.simulated({ran})\n"
+            f"{self.replay()}\n"
             f"{loop.trace.steps} steps, {loop.time():.9f} virtual seconds, trace {loop.trace.digest()}\n"
             f"the same order as data: @pytest.mark.simulated(seed={loop.schedule.seed}, deviations={found})"
         )
@@ -116,13 +128,14 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Say of a simulated test that failed how to run it again."""
     report = yield
-    factory = _factory_of(item) if call.when == "call" and report.failed else None
+    factory = factory_of(item) if call.when == "call" and report.failed else None
     if factory is not None and factory.loop is not None:
         report.sections.append(("simulation", factory.story()))
     return report
 
 
-def _factory_of(item: pytest.Item) -> LoopFactory | None:
+def factory_of(item: pytest.Item) -> LoopFactory | None:
+    """Return what made the loop of a simulated test; None of any other test."""
     callspec = getattr(item, "callspec", None)
     values = callspec.params.values() if callspec else ()
     return next((value for value in values if isinstance(value, LoopFactory)), None)

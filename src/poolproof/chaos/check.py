@@ -5,7 +5,6 @@ import dataclasses
 import platform
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,10 +16,11 @@ import poolproof
 from poolproof.chaos import crashpoints
 from poolproof.chaos.accept import Acceptance
 from poolproof.chaos.confirm import Violation, confirm
-from poolproof.chaos.result import Entry, FaultRow, PointEntry, Result, counted, ranges
-from poolproof.chaos.stuck import primary, telling
+from poolproof.chaos.result import FaultRow, PointEntry, Result, counted, ranges
+from poolproof.chaos.saved import SOURCES
+from poolproof.chaos.tally import NO_TIME, SWEEP, Tally, inapplicable_row, varied, verdict_of
 from poolproof.chaos.trials import Profile, Trials, slots
-from poolproof.checkers import Finding, Trial, combine, judge
+from poolproof.checkers import Trial, judge
 from poolproof.faults import FAULTS
 from poolproof.faults.base import MISSING, Fault, inapplicable
 from poolproof.host import Host
@@ -41,10 +41,6 @@ TYPICAL_POINTS = 200
 
 SWEEP_PLACES = 2
 """How many more trials run at once while nothing but a sweep does: 174 points took 7.7 s with 4 places, 6.4 with 6."""
-
-NO_TIME = "no time left"
-SWEEP = "crash-points"
-"""The row of the table that says why there is no sweep of crash points."""
 
 
 class Progress(Protocol):
@@ -88,6 +84,7 @@ async def check(options: Options, progress: Progress) -> Result:
         inquiry = Inquiry(options, trials, progress)
         await inquiry.run()
         await inquiry.confirm()
+        crashpoints.save_sources(inquiry.tally.points, options.directory / SOURCES)
         return inquiry.result(time.monotonic() - began, host.version)
 
 
@@ -98,11 +95,8 @@ class Inquiry:
         self.options = options
         self.trials = trials
         self.progress = progress
-        self.found: dict[str, list[tuple[Trial, tuple[Finding, ...]]]] = {}
-        self.rows: dict[str, FaultRow] = {}
-        self.points: dict[PointEntry, Trial | None] = {}
+        self.tally = Tally()
         self.point_seconds = 0.0
-        self.violations: list[Violation] = []
 
     def plan(self, **changes: Any) -> Plan:
         """Return a plan of the size that was asked for."""
@@ -128,7 +122,7 @@ class Inquiry:
         self.progress.step("reference")
         if any(
             finding.verdict == "invalid"
-            for _, findings in self.found["none"][:1]
+            for _, findings in self.tally.found["none"][:1]
             for finding in findings
         ):
             self._not_tried("the unharmed pool already breaks a promise: mend that first")
@@ -156,7 +150,7 @@ class Inquiry:
                 await asyncio.sleep(0)
                 await self.trials.slots.all_parked()
                 await self._sweep(profile)
-            tasks.create_task(self._confirm_all(self._point_violations()))
+            tasks.create_task(self._confirm_all(self.tally.point_violations()))
 
     def _declared(self, profile: Profile) -> Target:
         """Return the target with what it declares of itself beside what the command line declares."""
@@ -169,16 +163,16 @@ class Inquiry:
 
     async def _lives(self, profile: Profile) -> None:
         """Judge the reference, and a second one in which the pool lives twice: what grows from life to life leaks."""
-        reference = Trial(self.plan(), profile.reference.events)
+        reference = dataclasses.replace(profile.reference, plan=self.plan())
         twice = await self.trials.play(self.plan(lives=2))
         leaks = tuple(finding for finding in judge(twice) if finding.invariant == "leak")
         others = tuple(finding for finding in judge(reference) if finding.invariant != "leak")
-        self.found["none"] = [(reference, others), (twice, leaks)]
-        self._row("none", "nothing: the pool starts, works and stops", 2, (*others, *leaks))
+        self.tally.found["none"] = [(reference, others), (twice, leaks)]
+        self.tally.row("none", "nothing: the pool starts, works and stops", (*others, *leaks))
 
     def _not_tried(self, why: str) -> None:
         for kind in self.options.faults:
-            self.rows[kind] = FaultRow(
+            self.tally.rows[kind] = FaultRow(
                 fault=kind, does=FAULTS[kind].does, verdict="not tried", note=why
             )
 
@@ -188,19 +182,19 @@ class Inquiry:
         for kind in self.options.faults:
             fault = FAULTS[kind]
             if reason := inapplicable(fault, profile.facts):
-                self.rows[kind] = _inapplicable(fault, reason)
+                self.tally.rows[kind] = inapplicable_row(fault, reason)
             else:
                 wanted[fault] = _specs(fault, self.options.target.workers)
         self.progress.phase("faults", sum(map(len, wanted.values())))
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._confirm_all(self._fault_violations("none")))
+            tasks.create_task(self._confirm_all(self.tally.fault_violations("none")))
             for fault, specs in wanted.items():
                 tasks.create_task(self._break_by(fault, specs, profile))
 
     async def _break_by(self, fault: Fault, specs: Sequence[FaultSpec], profile: Profile) -> None:
         await asyncio.gather(*(self._try(profile, fault, spec) for spec in specs))
-        self._summarise(fault.kind)
-        await self._confirm_all(self._fault_violations(fault.kind))
+        self.tally.summarise(fault.kind)
+        await self._confirm_all(self.tally.fault_violations(fault.kind))
 
     async def _try(self, profile: Profile, fault: Fault, spec: FaultSpec) -> None:
         async with self.trials.slots.opened():
@@ -215,31 +209,11 @@ class Inquiry:
         received = any(event.kind == "receipt" for event in trial.events)
         reason = None if received or trial.plan.null else fault.moot(trial.events)
         if reason is None:
-            self.found.setdefault(fault.kind, []).append((trial, judge(trial, trial.reference)))
-        else:
-            self.rows[fault.kind] = _inapplicable(fault, reason)
-
-    def _summarise(self, kind: str) -> None:
-        tried = self.found.get(kind, [])
-        if not tried and kind in self.rows:
-            return
-        if not tried:
-            self.rows[kind] = FaultRow(
-                fault=kind, does=FAULTS[kind].does, verdict="not tried", note=NO_TIME
+            self.tally.found.setdefault(fault.kind, []).append(
+                (trial, judge(trial, trial.reference))
             )
-            return
-        told = tuple(f for _, findings in tried for f in telling(findings))
-        self._row(kind, FAULTS[kind].does, len(tried), told)
-
-    def _row(self, kind: str, does: str, trials: int, findings: Sequence[Finding]) -> None:
-        verdict = combine(finding.verdict for finding in findings)
-        words = dict.fromkeys(
-            finding.invariant if verdict == "invalid" else finding.reason
-            for finding in findings
-            if finding.verdict == verdict and verdict != "valid"
-        )
-        note = ", ".join(words) if verdict == "invalid" else next(iter(words), "")
-        self.rows[kind] = FaultRow(fault=kind, does=does, verdict=verdict, trials=trials, note=note)
+        else:
+            self.tally.rows[fault.kind] = inapplicable_row(fault, reason)
 
     async def _sweep(self, profile: Profile) -> None:
         if self.options.crash_points == "off":
@@ -250,17 +224,19 @@ class Inquiry:
         if "processes" in profile.facts and profile.own_paths:
             places = await crashpoints.record(self.trials, plan, profile.own_paths)
         if not places:
-            self.rows[SWEEP] = self._no_sweep(profile)
+            self.tally.rows[SWEEP] = self._no_sweep(profile)
             return
         effects: tuple[crashpoints.Effect, ...] = ("kill",)
         if self.options.crash_points == "all":
             effects = ("kill", "raise", "hang")
         self.progress.phase("crash points", len(places) * len(effects))
-        self.points = await crashpoints.sweep(
+        self.tally.points = await crashpoints.sweep(
             self.trials, plan, places, effects, lambda: self.progress.step("crash points")
         )
         if not await self.trials.still_sound(plan):
-            self.points |= await crashpoints.again(self.trials, plan, places, self.points)
+            self.tally.points |= await crashpoints.again(
+                self.trials, plan, places, self.tally.points
+            )
         self.point_seconds = time.monotonic() - began
 
     def _no_sweep(self, profile: Profile) -> FaultRow:
@@ -277,13 +253,13 @@ class Inquiry:
 
     async def confirm(self) -> None:
         """Play the violations of an unharmed pool again, as all others were, and put them all in order."""
-        if not self.violations:
-            await self._confirm_all(self._fault_violations("none"))
-        self.violations = varied(self.violations)
+        if not self.tally.violations:
+            await self._confirm_all(self.tally.fault_violations("none"))
+        self.tally.violations = varied(self.tally.violations)
 
     async def _confirm_all(self, violations: list[Violation]) -> None:
         """Play each violation again, cut its plan, and save what is left."""
-        self.violations += violations
+        self.tally.violations += violations
         if violations:
             self.progress.phase("confirming", len(violations))
         await asyncio.gather(*(self._confirm(violation) for violation in violations))
@@ -292,129 +268,29 @@ class Inquiry:
         await confirm(violation, self.trials, self.options.directory / "plans")
         self.progress.step("confirming")
 
-    def _fault_violations(self, kind: str) -> list[Violation]:
-        found: dict[tuple[str, str], Violation] = {}
-        tried = self.found.get(kind, [])
-        for trial, findings in tried:
-            for finding, also in primary(findings):
-                key = (finding.invariant, finding.effect)
-                violation = found.setdefault(key, Violation(kind, finding, trial, also=also))
-                violation.hits += 1
-                violation.trials = len(tried)
-        return list(found.values())
-
-    def _point_violations(self) -> list[Violation]:
-        found: dict[tuple[str, str, str], Violation] = {}
-        tried = {
-            effect: sum(point.effect == effect for point in self.points)
-            for effect in ("kill", "raise", "hang")
-        }
-        for point, trial in self.points.items():
-            if trial is None:
-                continue
-            for finding, also in primary(judge(trial, trial.reference)):
-                fault = f"crash-point:{point.effect}"
-                key = (
-                    finding.invariant,
-                    fault,
-                    finding.effect if finding.invariant == "leak" else point.ending,
-                )
-                violation = found.setdefault(key, Violation(fault, finding, trial, also=also))
-                violation.hits += 1
-                violation.trials = tried[point.effect]
-                violation.points.append(point)
-        return list(found.values())
-
     def result(self, seconds: float, version: str) -> Result:
         """Return everything as data."""
         options = self.options
         profile = self.trials.profile
-        entries = [violation.entry() for violation in self.violations] + self._quiet_entries()
-        for entry in entries:
-            for acceptance in options.accept:
-                if acceptance.covers(entry):
-                    entry.accepted = acceptance.reason
+        entries = self.tally.entries(options.accept)
         table = counted(
-            sorted(self.points, key=lambda point: (point.file, point.line)),
+            self.tally.sorted_points(),
             seconds=self.point_seconds,
             own=profile.own if profile else (),
         )
-        verdict = combine(e.verdict for e in entries if not e.accepted)
-        if verdict == "not applicable":
-            verdict = "unknown"
         return Result(
             target=options.target.name,
-            verdict=verdict,
+            verdict=verdict_of(entries),
             seed=options.seed,
             environment=_environment(options.target, version, profile),
-            checks=tuple(entries),
+            checks=entries,
             crash_points=table,
-            faults=tuple(
-                self.rows[kind] for kind in ("none", *options.faults, SWEEP) if kind in self.rows
-            ),
+            faults=self.tally.in_order(("none", *options.faults, SWEEP)),
             run=options.run,
             directory=str(options.directory),
             seconds=round(seconds, 1),
             promises=dict(options.target.promises),
         )
-
-    def _quiet_entries(self) -> list[Entry]:
-        """Return a row for each kind of fault and invariant that was not broken, the worst verdict of its trials."""
-        entries: list[Entry] = []
-        for kind, tried in self.found.items():
-            told = [finding for _, findings in tried for finding in telling(findings)]
-            for invariant in dict.fromkeys(finding.invariant for finding in told):
-                same = [finding for finding in told if finding.invariant == invariant]
-                verdict = combine(finding.verdict for finding in same)
-                if verdict not in ("invalid", "by contract"):
-                    worst = next(finding for finding in same if finding.verdict == verdict)
-                    entries.append(_quiet_entry(kind, worst, len(tried)))
-        entries += [
-            Entry(invariant="any", verdict="not applicable", fault=kind, reason=row.note)
-            for kind, row in self.rows.items()
-            if row.verdict == "not applicable"
-        ]
-        return entries + self._untried_entries()
-
-    def _untried_entries(self) -> list[Entry]:
-        """Return a row for each thing that could have been tried and was not: of that, nothing is known."""
-        late = {
-            kind: f"not tried: {NO_TIME}"
-            for kind, row in self.rows.items()
-            if row.verdict == "not tried" and row.note == NO_TIME
-        }
-        if untried := sum(point.ending == "not_tried" for point in self.points):
-            late[SWEEP] = f"{untried} of {len(self.points)} crash points were not tried"
-        return [
-            Entry(invariant="any", verdict="unknown", fault=kind, reason=reason)
-            for kind, reason in late.items()
-        ]
-
-
-def _quiet_entry(kind: str, finding: Finding, trials: int) -> Entry:
-    return Entry(
-        invariant=finding.invariant,
-        verdict=finding.verdict,
-        fault=kind,
-        reason=finding.reason,
-        evidence=finding.evidence,
-        trials=trials,
-    )
-
-
-def varied(violations: Sequence[Violation]) -> list[Violation]:
-    """Return the violations so that the first ones tell different stories: another promise, or another moment."""
-    seen: Counter[tuple[str, str]] = Counter()
-    ranks: list[int] = []
-    for violation in violations:
-        fault = FAULTS.get(violation.fault)
-        kind = (violation.finding.invariant, fault.moment if fault else violation.fault)
-        ranks.append(seen[kind])
-        seen[kind] += 1
-    return [
-        violation
-        for _, violation in sorted(zip(ranks, violations, strict=True), key=lambda pair: pair[0])
-    ]
 
 
 def _specs(fault: Fault, workers: int) -> list[FaultSpec]:
@@ -425,10 +301,6 @@ def _specs(fault: Fault, workers: int) -> list[FaultSpec]:
             [f"idle:{index}" for index in range(workers)] if variant == "idle:each" else [variant]
         )
     return [FaultSpec(kind=fault.kind, victim=victim) for victim in victims]
-
-
-def _inapplicable(fault: Fault, reason: str) -> FaultRow:
-    return FaultRow(fault=fault.kind, does=fault.does, verdict="not applicable", note=reason)
 
 
 def _duration(trial: Trial) -> float:

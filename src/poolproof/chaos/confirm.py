@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -35,7 +35,12 @@ class Violation:
     points: list[PointEntry] = dataclasses.field(default_factory=list[PointEntry])
     repeated: int = 0
     seen_again: int = 0
+    repeats: list[str] = dataclasses.field(default_factory=list[str])
+    original: str = ""
     plan_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.original = self.original or self.trial.directory
 
     def shows(self, trial: Trial) -> bool:
         """Tell whether this trial shows the same violation: same invariant and effect, or the same kind of being stuck.
@@ -67,6 +72,9 @@ class Violation:
             trials=self.trials + self.repeated,
             also=self.also,
             story=story(self.trial),
+            trial=self.trial.directory or None,
+            original=self.original or None,
+            repeats=tuple(self.repeats),
             plan=str(self.plan_path) if self.plan_path else None,
             replay=replay,
         )
@@ -94,11 +102,17 @@ async def confirm(violation: Violation, trials: Trials, directory: Path) -> None
         played = await asyncio.gather(
             *(_again(trials, again, violation.trial) for again in attempts)
         )
-        decided = [trial for trial in played if violation.shows(trial) or _decided(trial)]
-        if shown := [t for t in decided if _count(violation, seen=violation.shows(t))]:
-            _adopt(violation, shown)
+        weigh(violation, played)
     violation.plan_path = directory / f"{_slug(violation)}.json"
     plans.save(violation.trial.plan, violation.plan_path)
+
+
+def weigh(violation: Violation, played: Sequence[Trial]) -> None:
+    """Count in which of these trials the violation is seen again, and tell it by the first that shows just the same."""
+    decided = [trial for trial in played if violation.shows(trial) or _decided(trial)]
+    violation.repeats += [trial.directory for trial in decided]
+    if shown := [t for t in decided if _count(violation, seen=violation.shows(t))]:
+        _adopt(violation, shown)
 
 
 def _decided(trial: Trial) -> bool:
@@ -117,7 +131,7 @@ def _count(violation: Violation, *, seen: bool) -> bool:
     return seen
 
 
-def _adopt(violation: Violation, shown: list[Trial]) -> None:
+def _adopt(violation: Violation, shown: Sequence[Trial]) -> None:
     """Tell the violation by the first of these trials that shows just the same; else it is told as it was found."""
     for trial in shown:
         for finding in judge(trial, trial.reference):

@@ -1,7 +1,8 @@
 """The sweep of crash points: record once which lines of the pool's own code its workers pass, then die at each."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -105,7 +106,8 @@ async def strike(
     trial = await trials.play(struck, reference=_reference(trials), points=points_of(struck))
     if not trial.events:
         return entry_of(place, effect, "not_tried", reason="no time left"), None
-    return judged(place, effect, classify(trial, trial.reference)), trial
+    entry = judged(place, effect, classify(trial, trial.reference))
+    return msgspec.structs.replace(entry, trial=trial.directory or None), trial
 
 
 def points_of(plan: Plan) -> dict[str, object] | None:
@@ -154,6 +156,20 @@ def entry_of(
         seconds=seconds,
         reason=reason,
     )
+
+
+def save_sources(points: Mapping[PointEntry, Trial | None], directory: Path) -> None:
+    """Keep the text of each file that has crash points: `file` of an entry is its path below `directory`."""
+    paths = {
+        entry.file: trial.plan.point.file
+        for entry, trial in points.items()
+        if trial is not None and trial.plan.point is not None
+    }
+    for file, path in paths.items():
+        copy = directory / file
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a report can do without
+            copy.write_bytes(Path(path).read_bytes())
 
 
 def _reference(trials: Trials) -> Trial | None:

@@ -28,13 +28,25 @@ class Steps(Protocol):
 
 
 class Replayed(msgspec.Struct, kw_only=True):
-    """What became of a plan that was played `times` times."""
+    """What became of a plan that was played `times` times.
+
+    Attributes:
+        times: how often it was played.
+        broken: in how many of them a promise was broken.
+        unknown: in how many nothing could be told, and `why_unknown`.
+        hits: by invariant, in how many it was broken.
+        reasons: by invariant, how, the first time.
+        receipts: what proved the fault, the first time.
+        story: the first of the broken ones, a line each.
+    """
 
     times: int
     broken: int = 0
     unknown: int = 0
     why_unknown: str = ""
     hits: dict[str, int] = {}
+    reasons: dict[str, str] = {}
+    receipts: tuple[str, ...] = ()
     story: tuple[str, ...] = ()
 
     def interval(self, hits: int) -> tuple[float, float]:
@@ -70,7 +82,11 @@ async def replay(plan: Plan, times: int, directory: Path, run: str, steps: Steps
 
 def _count(found: Replayed, trial: Trial) -> None:
     findings = judge(trial, trial.reference)
-    broken = dict.fromkeys(f.invariant for f in findings if f.verdict in ("invalid", "by contract"))
+    broken = {f.invariant: f.reason for f in findings if f.verdict in ("invalid", "by contract")}
+    found.reasons = {**broken, **found.reasons}
+    found.receipts = found.receipts or tuple(
+        str(event.data.get("evidence")) for event in trial.of_kind("receipt")
+    )
     for invariant in broken:
         found.hits[invariant] = found.hits.get(invariant, 0) + 1
     if broken:

@@ -37,6 +37,9 @@ class Entry(msgspec.Struct, kw_only=True):
         hits, trials: in how many of how many trials it was seen.
         also: other invariants that the same trials broke, as a consequence.
         story: the smallest history that shows it, a line each.
+        trial: where the history is that the story tells, from the run's directory on.
+        original: where the history is in which it was first seen; the same if nothing smaller shows it.
+        repeats: where those are that it was played again in.
         plan: path of the saved plan.
         replay: the command that plays it again.
         accepted: the reason given for it in the file of `--accept`, if it is there.
@@ -53,13 +56,16 @@ class Entry(msgspec.Struct, kw_only=True):
     trials: int = 0
     also: tuple[str, ...] = ()
     story: tuple[str, ...] = ()
+    trial: str | None = None
+    original: str | None = None
+    repeats: tuple[str, ...] = ()
     plan: str | None = None
     replay: str | None = None
     accepted: str | None = None
 
 
 class PointEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """How one crash point ended."""
+    """How one crash point ended; `trial` is where its history is, from the run's directory on."""
 
     file: str
     line: int
@@ -69,6 +75,7 @@ class PointEntry(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[str, ...] = ()
     seconds: float | None = None
     reason: str = ""
+    trial: str | None = None
 
 
 class CrashPoints(msgspec.Struct, kw_only=True):
@@ -89,13 +96,14 @@ class CrashPoints(msgspec.Struct, kw_only=True):
 
 
 class FaultRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table of everything tried."""
+    """One row of the table of everything tried; `histories` is where those are that it was judged by."""
 
     fault: str
     does: str
     verdict: Verdict | Literal["not tried"]
     trials: int = 0
     note: str = ""
+    histories: tuple[str, ...] = ()
 
 
 class Result(msgspec.Struct, kw_only=True):

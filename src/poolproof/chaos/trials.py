@@ -8,16 +8,19 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+from poolproof import plan as plans
 from poolproof.chaos import scenario
 from poolproof.chaos.slots import Slots
 from poolproof.checkers import Trial, judge
 from poolproof.errors import TargetError
+from poolproof.faults import syscalls
 from poolproof.history import Event
 from poolproof.host import Host
 from poolproof.plan import Plan, Target
 
 RUNNING: Final = 4
 PARKED: Final = 96
+PLAN: Final = "plan.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,7 @@ class Trials:
         self.played += 1
         directory = self.directory / f"{self.played:04d}"
         scenario.write_points(directory, points)
+        plans.save(plan, directory / PLAN)
         style = self.profile.style if self.profile else "auto"
 
         def clean(events: tuple[Event, ...]) -> bool:
@@ -108,7 +112,8 @@ class Trials:
             events = await scenario.play(
                 host, plan, directory, self.slots, style=style, clean=clean, urgent=urgent
             )
-        return Trial(plan, events, reference)
+        place = f"{self.directory.name}/{directory.name}"
+        return Trial(plan, events, reference, place)
 
     async def profiled(self, plan: Plan) -> Profile:
         """Play the reference trial, in which nothing is broken, and learn from it what the target is.
@@ -197,6 +202,7 @@ def _facts(trial: Trial, data: dict[str, Any], style: str) -> frozenset[str]:
         "callback": "callback" in data["offers"],
         "loop": on_loop and style == "coroutine",
         "unprivileged": os.geteuid() != 0,
+        "strace": syscalls.available(),
         "several-workers": trial.plan.target.workers > 1,
     }
     return frozenset(fact for fact, holds in found.items() if holds)

@@ -37,11 +37,13 @@ class Trial:
         plan: what was asked for.
         events: what happened; given in any order, kept in order of time.
         reference: the trial that tells what the target leaves behind when nothing is broken.
+        directory: where it is saved, from the run's directory on; empty if nowhere.
     """
 
     plan: Plan
     events: tuple[Event, ...]
     reference: "Trial | None" = None
+    directory: str = ""
 
     def __post_init__(self) -> None:
         in_order = sorted(

@@ -21,7 +21,8 @@ TERMINATED = 143
 OWN_ERROR = 4
 
 COMMANDS = (
-    *("check", "replay", "faults"),
+    *("check", "replay", "report", "recheck", "diff", "promote", "faults"),
+    *("load", "bench"),
     *("verify", "bisect", "doctor", "scan"),
     *("conformance", "reap", "tree"),
 )

@@ -2,8 +2,6 @@
 
 import argparse
 import datetime as dt
-import math
-import os
 import random
 import shutil
 import sys
@@ -16,12 +14,13 @@ import msgspec
 from poolproof.chaos import accept
 from poolproof.chaos.check import Options, check
 from poolproof.chaos.result import Result
+from poolproof.chaos.saved import Run
 from poolproof.checkers import Verdict, check_promises
-from poolproof.cli import session
+from poolproof.cli import session, targeting
 from poolproof.errors import UsageError
 from poolproof.faults import FAULTS, lookup
 from poolproof.plan import Target
-from poolproof.report import terminal
+from poolproof.report import annotations, html, junit, terminal
 
 EXIT: Final[Mapping[Verdict, int]] = {
     "valid": 0,
@@ -35,7 +34,7 @@ EXIT: Final[Mapping[Verdict, int]] = {
 HELP: Final = "break a worker pool on purpose and tell, replayably, which promise it broke"
 MARK: Final = ".poolproof-run"
 """The file that tells that a directory is a run's own, to be cleared by the next one that gets it."""
-OUTPUT: Final = ("trials", "plans", "result.json")
+OUTPUT: Final = ("trials", "plans", "sources", "result.json", "report.html")
 
 
 def add_parser(commands: Any) -> None:
@@ -52,7 +51,10 @@ def add_parser(commands: Any) -> None:
     )
     add("--jobs", type=int, help="jobs in each phase of a trial (default: two for each worker)")
     add(
-        "--faults", default="all", metavar="LIST", help="kinds separated by commas, `all` or `none`"
+        "--faults",
+        default="all",
+        metavar="LIST",
+        help="kinds separated by commas, `all`, `every` (rare ones, too) or `none`",
     )
     add(
         "--crash-points",
@@ -110,6 +112,7 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
         help="TOML file of known violations, with reason and expiry",
     )
     add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
+    add("--junit", type=Path, metavar="FILE", help="write the verdicts to FILE as JUnit's XML")
     add(
         "--out",
         type=Path,
@@ -132,6 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
         else ()
     )
     session.writable_file(arguments.json)
+    session.writable_file(arguments.junit, "--junit")
     with session.leased() as lease:
         out = session.writable(arguments.out or Path(".poolproof", "runs", lease.run))
         print(f"seed {seed}   target {target.name}   run {lease.run}", flush=True)
@@ -152,43 +156,19 @@ def run(arguments: argparse.Namespace) -> int:
             result = session.run(check(options, progress))
     _save(result, out, arguments.json)
     terminal.show(result)
+    print(f"report: {html.write(Run(out, result))}")
+    publish(result, arguments.junit)
     return EXIT[result.verdict]
 
 
 def _target(arguments: argparse.Namespace) -> Target:
-    _at_least("--workers", arguments.workers, 1)
-    _at_least("--jobs", arguments.jobs, 1)
-    _at_least("--deadline", arguments.deadline, 0.1)
-    _at_least("--time", arguments.time, 1)
-    cwd = Path.cwd()
-    name = arguments.target
-    file, colon, factory = name.rpartition(":")
-    if file.endswith(".py"):
-        name = f"{os.path.normpath(cwd / file)}{colon}{factory}"
-    return Target(
-        name=name,
-        cwd=str(cwd),
-        python=_python(arguments.python),
-        adapter=arguments.adapter,
+    targeting.at_least("--jobs", arguments.jobs, 1)
+    targeting.at_least("--time", arguments.time, 1)
+    return targeting.target(
+        arguments,
         own=tuple(filter(None, (arguments.own or "").split(","))),
-        workers=arguments.workers,
-        deadline=arguments.deadline,
         promises=check_promises(dict(_promise(text) for text in arguments.promise)),
     )
-
-
-def _at_least(option: str, value: float | None, least: float) -> None:
-    if value is not None and not least <= value < math.inf:
-        raise UsageError(f"expected {option} to be a number from {least:g} on, got {value:g}")
-
-
-def _python(path: str) -> str:
-    found = shutil.which(path)
-    if found is None:
-        raise UsageError(
-            f"expected a Python interpreter for --python, got {path}, which cannot be run"
-        )
-    return os.path.abspath(found)  # noqa: PTH100 - a virtual environment is known by its link
 
 
 def _promise(text: str) -> tuple[str, object]:
@@ -204,8 +184,8 @@ def _promise(text: str) -> tuple[str, object]:
 def _faults(text: str) -> tuple[str, ...]:
     if text == "none":
         return ()
-    if text == "all":
-        return tuple(FAULTS)
+    if text in ("all", "every"):
+        return tuple(kind for kind, fault in FAULTS.items() if text == "every" or not fault.rare)
     return tuple(lookup(kind.strip()).kind for kind in text.split(",") if kind.strip())
 
 
@@ -218,9 +198,18 @@ def _fresh(out: Path) -> Path:
             f" where {taken[0]} is not poolproof's"
         )
     (out / MARK).touch()
-    for name in ("trials", "plans"):
+    for name in ("trials", "plans", "sources"):
         shutil.rmtree(out / name, ignore_errors=True)
     return out
+
+
+def publish(result: Result, junit_file: Path | None) -> None:
+    """Write JUnit's XML where it is wanted, and annotations where GitHub reads them."""
+    if junit_file is not None:
+        junit.write(result, junit_file)
+    if annotations.wanted(os.environ):
+        for line in annotations.lines(result):
+            print(line)
 
 
 def _save(result: Result, out: Path, json: Path | None) -> None:

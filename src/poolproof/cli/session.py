@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import sys
-import time
 from collections.abc import Coroutine, Generator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,15 +20,8 @@ Result = TypeVar("Result")
 def leased() -> Generator[leases.Lease]:
     """Clear what dead runs left, and claim a name and a private directory for this one."""
     require_linux()
-    for line in leases.reap():
-        print(f"poolproof: cleared {line}", file=sys.stderr)
-    lease = leases.take(f"{time.strftime('%m%d-%H%M%S')}-{secrets.token_hex(3)}")
-    try:
+    with leases.claimed(lambda line: print(f"poolproof: {line}", file=sys.stderr)) as lease:
         yield lease
-    finally:
-        for line in leases.end(lease):  # the host has ended already, unless its keeper was hit
-            print(f"poolproof: {line}", file=sys.stderr)
-        leases.release(lease)
 
 
 def require_linux() -> None:
@@ -89,7 +80,7 @@ def writable(path: Path) -> Path:
     return path.resolve()
 
 
-def writable_file(path: Path | None) -> None:
+def writable_file(path: Path | None, option: str = "--json") -> None:
     """Raise UsageError if a report could not be written there in the end; what is there stays as it is."""
     if path is None:
         return
@@ -101,7 +92,7 @@ def writable_file(path: Path | None) -> None:
             path.unlink()
     except OSError as error:
         raise UsageError(
-            f"expected a file that can be written for --json, got {path}: {error}"
+            f"expected a file that can be written for {option}, got {path}: {error}"
         ) from error
 
 

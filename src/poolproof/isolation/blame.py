@@ -67,6 +67,10 @@ class Notes:
         """Tell whether this was created in the present turn, by no import and no hook; what was not seen is."""
         return site is None or (site.owner == self.owner and not site.foreign)
 
+    def mine_by(self, ident: int | None) -> bool:
+        """Tell whether what a thread does is done in the present turn; what no thread does is."""
+        return ident is None or self._turn_of(ident) == self.owner
+
     def turn(self) -> int:
         """Return whose turn the running thread belongs to."""
         return self._turn_of(threading.get_ident())

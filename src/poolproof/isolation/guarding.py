@@ -95,7 +95,7 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
         process.SignalHandlers(),
         process.Environment(notes),
         interpreter.settings(),
-        interpreter.ExitCallbacks(lambda: basetemp() is not None),
+        interpreter.ExitCallbacks(),
         interpreter.ContextVariables(),
         interpreter.Modules(),
         Descriptors(),

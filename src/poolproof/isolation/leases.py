@@ -7,12 +7,13 @@ cleared only when its owner is dead: a concurrent run is never touched. Standard
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import stat
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -111,6 +112,24 @@ def take(run: str) -> Lease:
     _marks[run] = os.memfd_create(_mark(run), os.MFD_CLOEXEC)
     Path(lease.directory).mkdir(mode=0o700)
     return lease
+
+
+@contextlib.contextmanager
+def claimed(say: Callable[[str], None]) -> Generator[Lease]:
+    """Clear what dead runs left, take a lease under a new name, and clear it and all that is its own in the end.
+
+    Args:
+        say: is told, a line each, what had to be cleared.
+    """
+    for line in reap():
+        say(f"cleared {line}")
+    lease = take(f"{time.strftime('%m%d-%H%M%S')}-{secrets.token_hex(3)}")
+    try:
+        yield lease
+    finally:
+        for line in end(lease):  # the host has ended already, unless its keeper was hit
+            say(line)
+        release(lease)
 
 
 def _write(lease: Lease) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from poolproof.isolation.resources.asynchronous import tasks
 from poolproof.simulation import Played, Schedule, play
 from tests.chaos.races import invariants, workloads
 from tests.chaos.zoo.ablations import Ablation
@@ -56,11 +57,21 @@ class Race:
     def play(self, schedule: Schedule) -> Played[None]:
         """Run the workload once."""
         workload: Workload = getattr(workloads, self.workload)
-        return play(workload(self.module), schedule)
+        return play(_taking_all(workload(self.module)), schedule)
 
     def is_found(self, played: Played[None]) -> bool:
         """Return whether the run broke the promise that this pool breaks."""
         return self.invariant is not None and type(played.error) is self.invariant
+
+
+async def _taking_all(work: Coroutine[Any, Any, None]) -> None:
+    """Judge promises alone: what the tasks of a broken pool have raised, nobody else takes."""
+    try:
+        await work
+    finally:
+        for task in tasks():
+            if task.done() and not task.cancelled():
+                task.exception()
 
 
 @functools.cache

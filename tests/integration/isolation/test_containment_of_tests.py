@@ -166,6 +166,36 @@ def test_the_failure_of_a_test_is_not_hidden_by_its_leak(tmp_path: Path) -> None
     assert "PLANTED set" in by_phase["teardown"].text
 
 
+ENDS_LATE: Final = """
+    class Late:
+        def __init__(self): self.me = self
+        def __del__(self): raise OSError("too late")
+
+    def test_late(tmp_path):
+        late = Late()
+        late.file = open(tmp_path / "left", "w")
+        assert not late
+
+    def test_other(): pass
+"""
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_a_finaliser_raises_is_told_by_the_test_that_left_it(
+    tmp_path: Path,
+    strict: bool,  # noqa: FBT001
+) -> None:
+    errors = "\n  error::ResourceWarning\n  error::pytest.PytestUnraisableExceptionWarning\n"
+    outcome = run(tmp_path, ENDS_LATE, ini=f"filterwarnings ={errors}" if strict else "")
+
+    ends = {(report.test, report.when): report.outcome for report in outcome.reports}
+    assert ends["test_late", "teardown"] == ("failed" if strict else "passed")
+    assert ends["test_other", "setup"] == ends["test_other", "teardown"] == "passed"
+    assert outcome.leaks().count(("test_late", "unraisable")) == (2 if strict else 0)
+    assert "OSError: too late" in outcome.output
+    assert ("PytestUnraisableExceptionWarning: Exception ignored" in outcome.output) == (not strict)
+
+
 def test_a_leak_stands_beside_a_failing_teardown(tmp_path: Path) -> None:
     suite = """
         import os, pytest

@@ -194,6 +194,26 @@ async def test_a_killed_controller_leaves_nothing(number: int) -> None:
     assert not any(lease.pid == controller.pid for lease in leases.abandoned())
 
 
+async def test_a_worker_whose_zygote_dies_before_it_is_adopted_is_no_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was ready; its pool would wait for it for ever, as nobody would tell its end."""
+    known = processes.ProcessLink.known
+
+    async def too_late(link: processes.ProcessLink) -> None:
+        link._zygote.kill()
+        await link._zygote.gone()
+        await known(link)
+
+    async with staged() as (stage, _transport, _notes):
+        with monkeypatch.context() as patched:
+            patched.setattr(processes.ProcessLink, "known", too_late)
+            with pytest.raises(StartFailedError, match="its zygote ended"):
+                await stage.worker()
+
+        assert await (await stage.worker()).ask(["count"]) == 1
+
+
 async def test_a_worker_that_is_stopped_is_ended_all_the_same() -> None:
     async with staged() as (stage, _transport, _notes):
         worker = await stage.worker()

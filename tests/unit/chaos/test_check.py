@@ -2,9 +2,10 @@
 
 import pytest
 
-from poolproof.chaos.check import _specs, varied
+from poolproof.chaos.check import _specs
 from poolproof.chaos.confirm import Violation
 from poolproof.chaos.stuck import primary, telling
+from poolproof.chaos.tally import varied
 from poolproof.checkers import Finding, Verdict
 from poolproof.faults import FAULTS
 from poolproof.faults.base import Fault

@@ -59,6 +59,15 @@ def test_what_pytest_keeps_is_no_tests_below_the_root_of_the_suite_either(
     assert seen(notes, root=str(temporary)) == []
 
 
+def test_what_a_test_puts_into_a_suite_that_is_below_it_is_its_own(temporary: Path) -> None:
+    notes = Notes()
+    (temporary / "pytest-of-ana" / "pytest-0").mkdir(parents=True)
+    mine = made(notes, temporary / "pytest-of-ana" / "pytest-0" / "mine")
+    mine.touch()
+
+    assert seen(notes, root=str(mine.parent)) == [str(mine)]
+
+
 def test_what_a_test_puts_beside_it_is_its_own(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

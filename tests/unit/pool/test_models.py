@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from poolproof.pool.affinity import Affinity
 from poolproof.pool.circuit_breaker import CircuitBreaker
 from poolproof.pool.queueing import Line
-from poolproof.pool.worker import InvalidTransitionError, Worker
+from poolproof.pool.worker import InvalidTransitionError, State, Worker
 from tests.unit.pool.models import balance, breaker, line, sessions, worker
+from tests.unit.stateful.rules import all_taken
 
 pytestmark = [pytest.mark.unit, pytest.mark.hypothesis]
 
@@ -68,15 +69,33 @@ def _name(machine_for: Machine, kind: type) -> str:
 
 @pytest.mark.parametrize(("machine_for", "kind"), SOUND, ids=[kind.__name__ for _, kind in SOUND])
 def test_no_order_of_events_tells_it_from_its_model(machine_for: Machine, kind: type) -> None:
-    """As many examples as the profile says: 40, or a campaign's 1,000."""
+    """As many examples as the profile says: 40, or a campaign's 1,000; each rule is taken."""
+    machine = machine_for(kind)
+    with all_taken(machine):
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                stateful_step_count=STEPS,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+
+def test_every_edge_of_a_worker_is_taken_by_its_machine() -> None:
+    taken: set[tuple[State, State]] = set()
+
+    class Watched(Worker):
+        def _enter(self, target: State, *rest: Any) -> None:
+            taken.add((self.state, target))
+            super()._enter(target, *rest)
+
     run_state_machine_as_test(
-        machine_for(kind),
-        settings=settings(
-            stateful_step_count=STEPS,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        seed(1)(worker.machine_for(Watched)),
+        settings=settings(stateful_step_count=STEPS, max_examples=80, deadline=None),
     )
+
+    assert taken == worker.EDGES
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,12 @@ class Asynchronous:
         return found
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
-        """Report what is new, and of tasks not the one in which anyio runs the test."""
-        del notes
+        """Report what is new; of tasks not the one in which anyio runs the test, nor those on a fixture's loop."""
         kind = change.new
-        if kind == "task":
-            return _task(change.key)
-        if kind == "task-exception":
-            return _exception(change.key)
+        if kind in ("task", "task-exception"):
+            if not notes.mine_by(_thread_of(change.key)):
+                return None
+            return _task(change.key) if kind == "task" else _exception(change.key)
         if kind == "async-generator":
             return _generator(change.key)
         return _job(change.key) if kind == "executor-job" else None
@@ -79,6 +78,11 @@ def tasks() -> list[Any]:
     weak = module._all_tasks if registered is None else registered  # noqa: SLF001
     eager = getattr(module, "_eager_tasks", ())
     return [*living(weak), *eager] if weak.data or eager else []
+
+
+def _thread_of(task: Any) -> int | None:
+    """Return the thread in which a task's loop runs, None if it does not."""
+    return getattr(task.get_loop(), "_thread_id", None)
 
 
 def _task(task: Any) -> Finding | None:

@@ -34,9 +34,12 @@ class Files:
             pytest_keeps: the directory below which tests have their `tmp_path`.
         """
         self._notes = notes
-        self._root = os.path.realpath(root)
-        self._temporary = tempfile.gettempdir()
-        self._pytests = _of_pytest(self._temporary)
+        temporary = tempfile.gettempdir()
+        self._places = {
+            os.path.join(temporary, ""): "temporary-file",
+            _of_pytest(temporary): "",
+            os.path.join(os.path.realpath(root), ""): "file",
+        }
         self._pytest_keeps = pytest_keeps
         self._leases = f"poolproof-{os.getuid()}"  # every run's, made by the first (leases.home)
 
@@ -53,19 +56,14 @@ class Files:
 
     def _slug(self, path: str) -> str:
         name = path.rpartition(os.sep)[2]
-        if name == self._leases or path.startswith(self._pytests):
+        if name == self._leases:
             return ""
         if (shared := _of_multiprocessing()) and path.startswith(shared):
             return ""
         if name.startswith("__pycache__") or name.endswith(".pyc") or f"{os.sep}." in path:
             return ""
-        below = [
-            folder for folder in (self._root, self._temporary) if path.startswith(folder + os.sep)
-        ]
-        nearest = max(below, key=len, default="")
-        if nearest == self._root:
-            return "file"
-        return "temporary-file" if nearest else ""
+        below = [place for place in self._places if path.startswith(place)]
+        return self._places[max(below, key=len)] if below else ""
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
         """Report the topmost of what was made."""

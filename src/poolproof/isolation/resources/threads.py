@@ -4,7 +4,6 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Iterator
 from typing import Any, Final
 
 from poolproof.isolation.blame import Notes, shortened
@@ -56,13 +55,17 @@ class Threads:
         """Leave it: a thread cannot be ended from outside."""
 
 
-# Libraries that keep idle threads for the whole process: the module of their work, and the function of a busy one.
-_KEPT_IDLE: Final = {"trio._core._thread_cache": "_handle_job"}
+# Who keeps idle threads for the whole process: the module of their work, and the function in which they wait for more.
+_KEPT_IDLE: Final = {
+    "trio._core._thread_cache": "_work",
+    "poolproof.supervision.containment": "_run",
+}
 
 
 def _idles(thread: threading.Thread) -> bool:
-    busy = _KEPT_IDLE.get(getattr(getattr(thread, "_target", None), "__module__", ""))
-    return busy is not None and busy not in [code.co_name for code in _codes(thread)]
+    waits_in = _KEPT_IDLE.get(getattr(getattr(thread, "_target", None), "__module__", ""))
+    frame = frame_of(thread) if waits_in else None
+    return frame is not None and frame.f_code.co_name == waits_in
 
 
 def _serves(thread: threading.Thread, loop: Any) -> bool:
@@ -75,13 +78,6 @@ def frame_of(thread: threading.Thread) -> types.FrameType | None:
     """Return the innermost frame of a thread, None if it is ending."""
     frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return frames.get(thread.ident or 0)
-
-
-def _codes(thread: threading.Thread) -> Iterator[types.CodeType]:
-    frame = frame_of(thread)
-    while frame is not None:
-        yield frame.f_code
-        frame = frame.f_back
 
 
 def doing(thread: threading.Thread) -> str:
