@@ -1,4 +1,4 @@
-"""Assertions about a pool for anybody's tests, each with a diagnosis: recovery, leaks, layer, order, tenants.
+"""Assertions about a pool for anybody's tests, each with a diagnosis: recovery, leaks, layer, speed, order, tenants.
 
 Each raises a class of its own, so that a property-based test does not take two faults for one. One
 that finds nothing to judge raises, too: a test that proved nothing is not a pass.
@@ -9,9 +9,13 @@ import contextlib
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Collection, Hashable, Iterable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from poolproof.sync import SyncTimeoutError, wait_for
+
+if TYPE_CHECKING:
+    from poolproof.config import Thresholds
+    from poolproof.pool.monitor import PoolStats
 
 _INTERVAL_S: Final = 0.02
 _MAX_SHOWN: Final = 12
@@ -35,6 +39,10 @@ class OrderError(AssertionError):
 
 class TenantError(AssertionError):
     """A tenant has seen what belongs to another."""
+
+
+class TooSlowError(AssertionError):
+    """What was measured is not good enough."""
 
 
 class VacuousError(AssertionError):
@@ -173,6 +181,39 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def assert_thresholds(stats: "PoolStats", thresholds: "Thresholds | None" = None) -> None:
+    """Hold a monitor's figures to what counts as good enough.
+
+    Args:
+        stats: what `PoolMonitor.stats` or `stop` returned.
+        thresholds: by default those of `[tool.poolproof.thresholds]`; without a table, the plan's.
+
+    Raises:
+        TooSlowError: a figure is not good enough; all of them are named.
+        VacuousError: no job was answered.
+    """
+    from poolproof.config import load  # noqa: PLC0415 - only this assertion needs it
+
+    wanted, latencies = thresholds or load().thresholds, stats.latencies
+    if not latencies.count:
+        raise VacuousError("expected figures of at least one answered job, got none")
+    failed = sum(stats.errors.values())
+    error_rate = failed / (failed + latencies.count)
+    figures = (
+        ("a mean latency of at most", latencies.mean, wanted.mean_ms, "ms"),
+        ("a 99th percentile of at most", latencies.p99, wanted.p99_ms, "ms"),
+        ("a share of errors of at most", error_rate, wanted.error_rate, "of the jobs"),
+    )
+    wrong = [
+        f"{what} {most:g} {unit}, got {got:.4g}" for what, got, most, unit in figures if got > most
+    ]
+    if stats.jobs_per_second < wanted.jobs_per_second:
+        least, got = wanted.jobs_per_second, stats.jobs_per_second
+        wrong.append(f"at least {least:g} jobs a second, got {got:.4g}")
+    if wrong:
+        raise TooSlowError(f"expected:{_shown(wrong)}")
 
 
 def assert_session_order(

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, cast, get_args
 
 from poolproof.errors import UsageError
 from poolproof.pool.settings import PoolSettings
 from poolproof.transport.base import Layer
-
-Isolation = Literal["none", "process", "supervision"]
 
 LAYERS: Final[tuple[Layer, ...]] = get_args(Layer)
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
@@ -25,22 +23,21 @@ OTHERS: Final = frozenset({"bench", "chaos", "isolation", "load"})
 class LayerConfig:
     """How stacks of one layer are built.
 
+    What each is kept apart by is no setting: on every layer it has a tree, names and workers of its own.
+
     Attributes:
         pool: the pool's settings.
-        isolation: what a test of this layer is kept apart by.
-        concurrent: how many tests of this layer may sensibly run at once on one machine.
-        setup_ms: how long building such a stack may take, in milliseconds; a figure to plan with.
+        setup_ms: how long a stack may take until it is up, in milliseconds; one that takes longer is
+            noted in its history, and logged as a warning.
     """
 
     pool: PoolSettings
-    isolation: Isolation
-    concurrent: int
     setup_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """What counts as good enough, where a measurement asks; the plan's numbers.
+    """What counts as good enough for `assertions.assert_thresholds`; the plan's numbers.
 
     Attributes:
         mean_ms: mean latency, in milliseconds.
@@ -59,20 +56,14 @@ _DEFAULTS: Final[Mapping[Layer, LayerConfig]] = MappingProxyType(
     {
         "mock": LayerConfig(
             pool=PoolSettings(size=1, overflow=0, timeout=1.0),
-            isolation="none",
-            concurrent=50,
             setup_ms=10,
         ),
         "bridge_mock": LayerConfig(
             pool=PoolSettings(size=2, overflow=1, timeout=5.0),
-            isolation="process",
-            concurrent=10,
             setup_ms=100,
         ),
         "full": LayerConfig(
             pool=PoolSettings(size=3, overflow=2, timeout=10.0, init_timeout=15.0),
-            isolation="supervision",
-            concurrent=1,
             setup_ms=2000,
         ),
     }
@@ -143,22 +134,15 @@ def _layer(layer: Layer, given: object, where: str) -> LayerConfig:
     where = f"{where}.{layer}"
     table = _table(given, where)
     settings = {one.name for one in fields(PoolSettings)}
-    own = {"isolation", "concurrent", "setup_ms"}
-    _refuse_unknown(table, settings | own, where)
+    _refuse_unknown(table, settings | {"setup_ms"}, where)
     config = _DEFAULTS[layer]
-    isolation = table.get("isolation", config.isolation)
-    if isolation not in get_args(Isolation):
-        expected = ", ".join(get_args(Isolation))
-        raise UsageError(f"{where}.isolation: expected one of {expected}, got {isolation!r}")
     try:
         changes = {name: value for name, value in table.items() if name in settings}
         pool = replace(config.pool, **changes)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
-    counts = {
-        name: _count(table[name], f"{where}.{name}") for name in own & {*table} - {"isolation"}
-    }
-    return replace(config, pool=pool, isolation=isolation, **counts)
+    setup_ms = _count(table.get("setup_ms", config.setup_ms), f"{where}.setup_ms")
+    return LayerConfig(pool=pool, setup_ms=setup_ms)
 
 
 def _count(value: object, where: str) -> int:

@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ import msgspec
 
 import poolproof
 from poolproof import history
+from poolproof.agent.containment import is_tracker
 from poolproof.errors import PoolproofError, TargetError
 from poolproof.isolation import leases, logs
 from poolproof.isolation.containment import send_signal
@@ -337,17 +339,15 @@ class Trial:
         """Return every live process of the trial below its root, the owner first."""
         return procfs.descendants(self.root)
 
-    async def end(self, *, hurry: bool = False) -> None:
+    async def end(self) -> None:
         """Kill what is left of the trial's tree and let go of its files.
 
         Resource trackers are left for last: they remove the semaphores and shared memory of those that were killed,
-        and then go by themselves. In a hurry they are given no time for that.
+        and then go by themselves.
         """
         root = procfs.identity(self.root)
-        await self._end_below(
-            spared=("resource_tracker", "semaphore_tracker"), rounds=5 if hurry else 500
-        )
-        await self._end_below(spared=(), rounds=5000)
+        await self._end_below(spared=is_tracker, rounds=500)
+        await self._end_below(rounds=5000)
         if root is not None:
             send_signal(root, signal.SIGKILL)
         self.let_go()
@@ -360,13 +360,14 @@ class Trial:
             os.close(descriptor)
         self._gates.clear()
 
-    async def _end_below(self, *, spared: tuple[str, ...], rounds: int) -> None:
+    async def _end_below(
+        self, *, spared: Callable[[int], bool] = lambda _: False, rounds: int
+    ) -> None:
         for _ in range(rounds):
             below = [identity for pid in self.processes() if (identity := procfs.identity(pid))]
             if not below:
                 return
             for identity in below:
-                line = " ".join(procfs.cmdline(identity.pid))
-                if not any(word in line for word in spared):
+                if not spared(identity.pid):
                     send_signal(identity, signal.SIGKILL)
             await asyncio.sleep(0.001)

@@ -16,6 +16,7 @@ from poolproof.chaos.replay import Replayed, replay
 from poolproof.chaos.result import ENDINGS, Entry, Result
 from poolproof.errors import TargetError
 from poolproof.plan import Target
+from tests.chaos.zoo.ablations import ABLATIONS
 
 pytestmark = pytest.mark.chaos
 
@@ -248,3 +249,21 @@ def test_a_pool_that_answers_nothing_right_is_an_error_of_the_target(tmp_path: P
 
     with pytest.raises(TargetError, match=r"got LookupError: only my own jobs; .* needs `jobs`"):
         checked(tmp_path, "stranger:Pool")
+
+
+def test_what_one_trial_did_to_a_lock_from_the_import_is_not_held_against_the_next(
+    tmp_path: Path,
+) -> None:
+    """The lock lies in memory that all forks of the zygote share: who dies with it stops its own pool, and no other."""
+    (ablation,) = (one for one in ABLATIONS if one.name == "holds-a-shared-lock-when-killed")
+    (tmp_path / "locking.py").write_text(ablation.source())
+    result, _ = checked(tmp_path, "locking.py:make_pool", crash_points="kill")
+    points = result.crash_points
+
+    stopped = {point.function for point in points.points if point.ending == "stopped"}
+
+    assert result.verdict == "invalid"
+    assert "answer" in stopped
+    held = {"answer", "frame", "become_worker", "SemLock.__exit__"}
+    assert stopped <= held, "only these run while the lock is held"
+    assert points.survived + points.reported + points.stopped == points.total

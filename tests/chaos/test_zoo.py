@@ -25,7 +25,7 @@ pytestmark = pytest.mark.chaos
 
 AT_ONCE: Final = 4  # they wait more than they compute
 ENOUGH: Final = 15
-BOUND_S: Final = 55.0
+BOUND_S: Final = 110.0
 SEED: Final = "7"
 
 SOUND: Final = {

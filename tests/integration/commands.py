@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-PATIENCE_SECONDS: Final = 50.0
+PATIENCE_SECONDS: Final = 100.0
 QUICK: Final = ("--crash-points", "off", "--seed", "1")
 
 
@@ -31,22 +32,33 @@ class Ended:
         return self.err[start:] if (start := self.err.find("poolproof: expected ")) >= 0 else ""
 
 
+@contextmanager
+def hearing_interrupts() -> Generator[None]:
+    """Start what hears SIGINT, as from a terminal: a shell lets what it runs in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Command:
     """One running `poolproof`; every process below it carries a mark of its own in its environment."""
 
     def __init__(self, *arguments: str, cwd: Path, **environment: str) -> None:
         self.mark = f"POOLPROOF_TEST={uuid.uuid4().hex}"
         name, _, value = self.mark.partition("=")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "poolproof", *arguments],
-            cwd=cwd,
-            env={**os.environ, **environment, name: value},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
+        with hearing_interrupts():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "poolproof", *arguments],
+                cwd=cwd,
+                env={**os.environ, **environment, name: value},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from poolproof.assertions import (
     NotRecoveredError,
     OrderError,
     TenantError,
+    TooSlowError,
     VacuousError,
     WrongLayerError,
     assert_layer,
@@ -23,7 +25,11 @@ from poolproof.assertions import (
     assert_recovers_within,
     assert_session_order,
     assert_tenants_isolated,
+    assert_thresholds,
 )
+from poolproof.config import Thresholds
+from poolproof.latency import Latencies
+from poolproof.pool.monitor import PoolStats
 
 pytestmark = pytest.mark.unit
 
@@ -192,3 +198,51 @@ def test_what_is_seen_of_another_is_named() -> None:
 def test_one_tenant_proves_nothing() -> None:
     with pytest.raises(VacuousError, match="expected what two tenants have seen, got that of 1"):
         assert_tenants_isolated([("a", "a", 1)])
+
+
+class TestThresholds:
+    """A monitor's figures against what is configured."""
+
+    @staticmethod
+    def measured(**other: Any) -> PoolStats:
+        latencies = {"count": 2000, "mean": 5.0, "p50": 4.0, "p90": 6.0, "p95": 7.0, "p99": 80.0}
+        known = {name: other.pop(name) for name in list(other) if name in latencies}
+        told: dict[str, Any] = {
+            "seconds": 1.0,
+            "checkouts": 2000,
+            "checkins": 2000,
+            "errors": {"WorkerDiedError": 2},
+            "max_queue_depth": 1,
+            "worker_restarts": 0,
+            "worker_deaths": 0,
+            "latencies": Latencies(**{**latencies, **known}, p999=90.0, p9999=94.0, longest=95.0),
+        }
+        return PoolStats(**{**told, **other})
+
+    def test_good_figures_pass(self) -> None:
+        assert_thresholds(self.measured(), Thresholds())
+
+    @pytest.mark.parametrize(
+        ("worse", "told"),
+        [
+            ({"mean": 101.0}, "a mean latency of at most 100 ms, got 101"),
+            ({"p99": 501.0}, "a 99th percentile of at most 500 ms, got 501"),
+            ({"seconds": 4.0}, "at least 1000 jobs a second, got 500"),
+            ({"errors": {"A": 100, "B": 100}}, "at most 0.01 of the jobs, got 0.09091"),
+        ],
+    )
+    def test_each_worse_figure_is_named(self, worse: dict[str, Any], told: str) -> None:
+        with pytest.raises(TooSlowError, match=told):
+            assert_thresholds(self.measured(**worse), Thresholds())
+
+    def test_nothing_measured_is_no_pass(self) -> None:
+        with pytest.raises(VacuousError, match="at least one answered job"):
+            assert_thresholds(self.measured(count=0), Thresholds())
+
+    def test_the_configured_thresholds_hold_by_default(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "pyproject.toml").write_text("[tool.poolproof.thresholds]\np99_ms = 10\n")
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(TooSlowError, match="at most 10 ms, got 80"):
+            assert_thresholds(self.measured())

@@ -31,6 +31,12 @@ def test_importing_poolproof_imports_nothing_else() -> None:
     assert run(program) == "{'poolproof'}"
 
 
+def test_a_command_does_not_pay_for_what_only_others_import() -> None:
+    program = "import sys; from poolproof import cli; cli._parser(['check']); print('pytest' in sys.modules)"
+
+    assert run(program) == "False"
+
+
 def modules_inside_targets() -> list[str]:
     found = pkgutil.walk_packages(poolproof.__path__, "poolproof.")
     return [module.name for module in found if module.name.split(".")[1] in INSIDE_TARGETS]

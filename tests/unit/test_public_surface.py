@@ -18,6 +18,7 @@ SURFACE: Final = {
         "NotRecoveredError",
         "OrderError",
         "TenantError",
+        "TooSlowError",
         "VacuousError",
         "WrongLayerError",
         "assert_layer",
@@ -25,6 +26,7 @@ SURFACE: Final = {
         "assert_recovers_within",
         "assert_session_order",
         "assert_tenants_isolated",
+        "assert_thresholds",
     },
     "poolproof.categories": {
         "Backoff",
@@ -111,6 +113,7 @@ SURFACE: Final = {
     },
     "poolproof.transport.base": {
         "Command",
+        "Each",
         "End",
         "EndKind",
         "ErrorKind",
@@ -149,6 +152,18 @@ SURFACE: Final = {
         "LIMIT_SECONDS",
         "SHORT_SECONDS",
         "conformance_cases",
+        "judged",
+    },
+    "poolproof.transport.script": {
+        "ANY",
+        "Call",
+        "Handle",
+        "Init",
+        "Instruction",
+        "Ping",
+        "Script",
+        "ScriptError",
+        "Terminate",
     },
     "poolproof.transport.stage": {"EPOCH", "Heard", "Player", "Stage"},
 }

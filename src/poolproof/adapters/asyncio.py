@@ -16,6 +16,7 @@ from poolproof.adapters.main_loop import MainLoop, answer
 from poolproof.adapters.registry import adapter
 from poolproof.adapters.shapes import (
     FOUR_CALLS,
+    accepts,
     has,
     is_asynchronous,
     is_asyncio_like,
@@ -153,6 +154,23 @@ class AsyncioPool:
 
         return self._on_loop(begin)
 
+    def begin_on_loop(
+        self, function: Any, args: tuple[Any, ...], **named: Any
+    ) -> "asyncio.Future[Any]":
+        """Call the pool's entry and return the future of its answer; for who is on the loop already.
+
+        Raises:
+            TargetProblem: the entry returned nothing to await.
+        """
+        awaited: Any = self._handing.call(self._entry, function, args, **named)
+        if asyncio.isfuture(awaited):
+            return awaited
+        return asyncio.get_running_loop().create_task(self._finish(self._awaitable(awaited)))
+
+    def takes(self, name: str) -> bool:
+        """Return whether a job can be given something of that name, such as its session."""
+        return accepts(self._entry, name)
+
     def _on_loop(self, begin: Callable[[], Job]) -> Job:
         return cast("Job", self._main.soon(begin).result())
 
@@ -162,13 +180,7 @@ class AsyncioPool:
         args: tuple[Any, ...],
         callback: Callable[..., Any] | None = None,
     ) -> Job:
-        awaited = self._handing.call(self._entry, function, args)
-        if not inspect.isawaitable(awaited):
-            raise TargetProblem(
-                f"expected {self._entry.__name__} to return an awaitable, "
-                f"got {type(awaited).__name__}; choose with --adapter, "
-                "or return an adapter from the factory"
-            )
+        awaited = self._awaitable(self._handing.call(self._entry, function, args))
         task = asyncio.get_running_loop().create_task(self._finish(awaited))
         job = Job(task=task, outcome=self._main.promise())
         task.add_done_callback(lambda done: _pass_on(done, job.outcome))
@@ -178,6 +190,15 @@ class AsyncioPool:
         if callback is not None:
             (awaited if asyncio.isfuture(awaited) else task).add_done_callback(callback)
         return job
+
+    def _awaitable(self, answer: object) -> Awaitable[Any]:
+        if not inspect.isawaitable(answer):
+            raise TargetProblem(
+                f"expected {self._entry.__name__} to return an awaitable, "
+                f"got {type(answer).__name__}; choose with --adapter, "
+                "or return an adapter from the factory"
+            )
+        return answer
 
     async def _finish(self, awaited: Awaitable[Any]) -> Any:
         """Await the answer; and if the answer is in turn the handle of a job, that one too."""

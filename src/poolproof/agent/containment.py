@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
@@ -10,6 +11,10 @@ from typing import Final
 # From <linux/prctl.h>.
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+
+TRACKER_SECONDS: Final = 1.0
+"""How long a tracker is given to remove what the dead have left: a few milliseconds' work on an idle machine."""
+_TRACKERS: Final = (b"resource_tracker", b"semaphore_tracker")
 
 
 # Looked up once, before any fork: what a forked process looks up for itself costs it half a millisecond.
@@ -54,12 +59,30 @@ def end_all_below(pid: int) -> None:
     """Kill and, where they are ours, reap all descendants of `pid` until none is left.
 
     New ones cannot outrun it: a killed process forks no more, and what it had forked is found in the next round.
+    The trackers of multiprocessing come last. They remove the semaphores and the shared memory of those who were
+    killed, and end by themselves; who takes longer than `TRACKER_SECONDS` is killed as well.
     """
+    until = time.monotonic() + TRACKER_SECONDS
     while below := descendants(pid):
+        patient = time.monotonic() < until
+        spared = [child for child in below if patient and is_tracker(child)]
         for child in below:
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+            if child not in spared:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         reap()
+        if spared:
+            time.sleep(0.001)
+
+
+def is_tracker(pid: int) -> bool:
+    """Tell whether `pid` removes what other processes leave in /dev/shm, as multiprocessing starts one for its own."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            line = file.read()
+    except OSError:
+        return False
+    return any(word in line for word in _TRACKERS)
 
 
 def reap() -> list[tuple[int, int]]:

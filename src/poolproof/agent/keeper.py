@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from poolproof.agent import containment, zygote
+from poolproof.agent import containment
 
 SIGNALLED: Final = 128
 
 
-def main(lifeline: int, control: int, serve: Callable[[socket.socket], None] = zygote.serve) -> int:
+def main(lifeline: int, control: int, serve: Callable[[socket.socket], None]) -> int:
     """Fork the zygote onto `control`; when `lifeline` reaches its end or the zygote exits, end all that is below.
 
     Args:
@@ -67,4 +67,7 @@ def _be_woken(_number: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    # Here, so that keepers of other zygotes do not import this one.
+    from poolproof.agent import zygote
+
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), zygote.serve))

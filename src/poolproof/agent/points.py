@@ -45,6 +45,8 @@ class Recorder:
     def __init__(self, own: Iterable[str]) -> None:
         paths = tuple(own)
         self._directories = tuple(path for path in paths if path.endswith(os.sep))
+        # Of poolproof only what is named itself: our own pools, if they are the target.
+        self._ours = tuple(path for path in self._directories if path.startswith(_POOLPROOF))
         self._files = frozenset(paths) - frozenset(self._directories)
         self._wanted: dict[str, bool] = {}
         self._seen: set[tuple[str, int]] = set()
@@ -64,7 +66,7 @@ class Recorder:
 
     def _is_own(self, name: str) -> bool:
         if name.startswith(_POOLPROOF):
-            return False
+            return name.startswith(self._ours) or name in self._files
         return name in self._files or name.startswith(self._directories)
 
     def passed(self, code: CodeType, line: int, /) -> None:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from poolproof.adapters.base import Adapter
 from poolproof.agent import containment, journal, points, target, work
+from poolproof.agent.answers import equal, shown
 
 if TYPE_CHECKING:
     from poolproof.adapters.asyncio import AsyncioPool
+    from poolproof.agent.generator import Generator
 
 _SHM = "/dev/shm/"
 TRIAL_VARIABLE = "POOLPROOF_TRIAL"
@@ -109,6 +111,7 @@ class Owner:
 
     adapter: Adapter
     declared: target.Declared
+    generator: "Generator"
 
     def __init__(self, directory: str, request: dict[str, Any], factory: target.Factory) -> None:
         self.directory = directory
@@ -127,6 +130,8 @@ class Owner:
         self.verbs: dict[str, Callable[..., None]] = {
             "submit": self.submit,
             "cancel": self.cancel,
+            "load": self.load,
+            "unload": self.unload,
             "handover": self.handover,
             "probe": self.probe,
             "release": self.release,
@@ -279,12 +284,12 @@ class Owner:
             answer = self.adapter.wait(self.handles[number])
         except BaseException as error:  # noqa: BLE001 - a job may end in anything
             return "fail", {"error": type(error).__name__, "message": str(error)[:500]}
-        return "ok", {"data": {"match": self._matches(number, answer), "value": _shown(answer)}}
+        return "ok", {"data": {"match": self._matches(number, answer), "value": shown(answer)}}
 
     def _matches(self, number: int, answer: object) -> bool:
         spec = self.specs[number]
         if spec["body"] == "own":
-            return _equal(answer, self._own_job(spec).expected)
+            return equal(answer, self._own_job(spec).expected)
         return work.matches(spec, answer)
 
     def cancel(self, jobs: list[int]) -> None:
@@ -305,6 +310,21 @@ class Owner:
                 )
             else:
                 journal.write("ok", op="cancel", job=number, data={"cancelled": cancelled})
+
+    def load(self, **command: Any) -> None:
+        """Begin a load on the pool; see `loading.begin`."""
+        from poolproof.agent import loading  # noqa: PLC0415 - no other trial needs it
+
+        try:
+            self.generator = loading.begin(
+                command, self.adapter, command["style"], self.declared.jobs, equal
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked must hear of it
+            journal.write("fail", op="load", error=type(error).__name__, message=str(error)[:2000])
+
+    def unload(self) -> None:
+        """Begin no more of the load's operations, and wait for none."""
+        self.generator.stopped = True
 
     def handover(self, gate: str, job: int, turns: int | None) -> None:
         """Let a running job end, and cancel a waiting one `turns` turns later, or in the same turn after a stall."""
@@ -400,23 +420,6 @@ class Owner:
         asking.join(AGAIN_SECONDS)
         for number, kind, fields in [] if asking.is_alive() else changed:
             journal.write(kind, op="job", job=number, **fields)
-
-
-def _shown(answer: object) -> str:
-    try:
-        return repr(answer)[:80]
-    except Exception as error:  # noqa: BLE001 - it is the target's own
-        return f"a {type(answer).__name__} whose repr raises {type(error).__name__}"
-
-
-def _equal(answer: object, expected: object) -> bool:
-    """Compare as a person would: arrays, which compare element by element, are equal if every element is."""
-    try:
-        same: Any = answer == expected
-        every = getattr(same, "all", None)
-        return bool(every() if callable(every) else same)
-    except Exception:  # noqa: BLE001 - what cannot be compared is not what was expected
-        return False
 
 
 def _descriptors(own: set[int]) -> dict[str, int]:

@@ -15,6 +15,8 @@ Spec = dict[str, Any]
 """A job: `journal`, `gate` (paths), `job` (number), `body` (a key of BODIES), `token` (its answer), `size` (bytes)."""
 
 BIG = 64 * 1024 * 1024
+GIL_US = 500_000
+TICK_SECONDS = 0.005
 
 
 def run(spec: Spec, _argument: object = None) -> Any:
@@ -110,6 +112,43 @@ def _open_file(spec: Spec) -> Any:
     return spec["token"]
 
 
+def _write_file(spec: Spec) -> Any:
+    if spec.get("gate"):
+        pass_gate(spec["gate"])
+    import tempfile  # noqa: PLC0415 - this and the next: other workers need not pay for it
+
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(spec["size"]))
+        file.flush()
+    return spec["token"]
+
+
+def _hold_gil(spec: Spec) -> Any:
+    """Keep the interpreter's lock in a C call; a thread that can do nothing meanwhile witnesses for how long."""
+    import ctypes  # noqa: PLC0415
+    import itertools  # noqa: PLC0415
+    import threading  # noqa: PLC0415
+    import time  # noqa: PLC0415
+
+    over = threading.Event()
+    moments = [time.monotonic()]
+
+    def tick() -> None:
+        while not over.wait(TICK_SECONDS):
+            moments.append(time.monotonic())
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    ctypes.PyDLL(None).usleep(GIL_US)
+    over.set()
+    ticker.join()
+    moments.append(time.monotonic())
+    gap_ms = 1000 * max(b - a for a, b in itertools.pairwise(moments))
+    if gap_ms >= GIL_US / 2000:
+        witness(spec, "gil-held", ms=gap_ms)
+    return spec["token"]
+
+
 def big_answer(token: str, size: int) -> bytes:
     """Return `size` bytes that begin with the token, so that a mixed-up answer shows."""
     return token.encode().ljust(64, b".") + bytes(size - 64)
@@ -188,6 +227,8 @@ BODIES: dict[str, Callable[[Spec], Any]] = {
     "big": lambda spec: big_answer(spec["token"], spec.get("size", BIG)),
     "allocate": _allocate,
     "open-file": _open_file,
+    "write-file": _write_file,
+    "hold-gil": _hold_gil,
 }
 
 ARGUMENTS: dict[str, Callable[[Spec], object]] = {

@@ -27,11 +27,11 @@ class Applied:
 
 
 class Nemesis:
-    """Applies the faults of one plan to one rig."""
+    """Applies the faults of one plan, or those that are named, to one rig."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, applied: Sequence[Applied] | None = None) -> None:
         self._rig = rig
-        self.applied = [
+        self.applied = applied or [
             Applied(i, spec, lookup(spec.kind)) for i, spec in enumerate(rig.plan.faults)
         ]
 

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 from poolproof.chaos.rig import Rig
@@ -27,6 +27,8 @@ SPIN_SECONDS: Final = 1.0
 """How long a tree may compute, without a birth, a death, a word or a byte, before that is a suspicion of its own."""
 SPIN_CPU_NS: Final = 3_000_000_000
 """How long it must really have computed before that counts as confirmed: on a busy machine, time alone is no proof."""
+MOVED_BYTES: Final = 2**20
+"""By how much the memory of a tree changes that copies something big; less is the noise of allocators."""
 SPIN_NICE: Final = 19
 SPIN_SHARE: Final = 0.5
 """What a tree that polls stays below, and one that computes without end does not."""
@@ -107,9 +109,14 @@ class _Stillness:
         self._since = now
         self._print: Fingerprint | None = None
         self._activity: tuple[object, int] | None = None
+        self._resident = 0
 
     def seconds(self, now: float) -> float:
-        """Return for how long nothing was said, born or lost, and, by one that computes, not one byte moved."""
+        """Return for how long nothing was said, born or lost, and, by one that computes, not one byte moved.
+
+        To copy something big is to move it too, from one memory to another: the fault that makes memory scarce would be
+        healed before the pool has met it.
+        """
         return now - self._since
 
     def look(self, now: float) -> tuple[Why, float | None] | None:
@@ -124,14 +131,24 @@ class _Stillness:
         )
         computed = (print_.cpu_ns - self._print.cpu_ns) / 1e9
         found = suspected(verdict, self.seconds(now), share, computed)
-        if found is not None and found[0] == "spinning" and self._activity != _activity(self._rig):
+        if found is not None and found[0] == "spinning" and self._moved():
             self._begin(now, print_)
             return None
         return found
 
     def _begin(self, now: float, print_: Fingerprint) -> None:
         self._since, self._print, self._activity = now, print_, _activity(self._rig)
+        self._resident = _resident_bytes(self._rig)
         self._rig.census.take()
+
+    def _moved(self) -> bool:
+        """Tell whether anybody was born or has died, a byte was read or written, or much memory filled or let go."""
+        grown = abs(_resident_bytes(self._rig) - self._resident)
+        return self._activity != _activity(self._rig) or grown >= MOVED_BYTES
+
+
+def _resident_bytes(rig: Rig) -> int:
+    return sum(procfs.rss_bytes(pid) or 0 for pid in rig.trial.processes())
 
 
 def _activity(rig: Rig) -> tuple[object, int]:
@@ -147,6 +164,7 @@ class Patience:
         self._rig = rig
         self._deadline = rig.plan.target.deadline
         self.suspicion: Suspicion | None = None
+        self._niceness: dict[int, int] = {}
 
     async def settle(self, done: Callable[[], bool], op: str, *, patient: bool = False) -> bool:
         """Wait until `done`, or until something is suspected; then journal it and return False.
@@ -199,7 +217,7 @@ class Patience:
 
     def _suspect(self, why: Why, due: float | None, *, op: str, waited: float) -> None:
         if why == "spinning":
-            _set_nice(self._rig.trial.processes(), SPIN_NICE)
+            self._niceness = _make_nice(self._rig.trial.processes()) | self._niceness
         self._mark("suspect", op, waited, why=why)
         self._rig.absorb()
         self.suspicion = Suspicion(
@@ -255,8 +273,9 @@ class Patience:
                 return False
             if await self.settle(done, op):
                 break
-        if first.why == "spinning":
-            _set_nice(self._rig.trial.processes(), 0)
+        if self._niceness:
+            _undo_nice(self._rig.trial.processes(), self._niceness)
+            self._niceness.clear()
         self._mark("moved", op, time.monotonic() - first.at + first.waited)
         self.suspicion = None
         return True
@@ -292,12 +311,28 @@ class Patience:
         return motion is not Motion.CHANGED and suspicion.seen == len(self._rig.events)
 
 
-def _set_nice(pids: Iterable[int], nice: int) -> None:
-    """Let a tree that computes without end have only the time that nobody else wants, or its full share again.
+def _make_nice(pids: Iterable[int]) -> dict[int, int]:
+    """Let a tree that computes without end have only the time that nobody else wants; return each thread's niceness."""
+    before: dict[int, int] = {}
+    for tid in _threads(pids):
+        with contextlib.suppress(OSError):
+            before[tid] = os.getpriority(os.PRIO_PROCESS, tid)
+            os.setpriority(os.PRIO_PROCESS, tid, SPIN_NICE)
+    return before
+
+
+def _undo_nice(pids: Iterable[int], before: Mapping[int, int]) -> None:
+    """Give a tree its share back; who was born meanwhile gets the greatest share that another had.
 
     The way back needs privilege (setpriority(2)): without it, a tree that was suspected in error goes on slower.
     """
+    for tid in _threads(pids):
+        with contextlib.suppress(OSError):
+            usual = min(before.values(), default=SPIN_NICE)
+            os.setpriority(os.PRIO_PROCESS, tid, before.get(tid, usual))
+
+
+def _threads(pids: Iterable[int]) -> Iterator[int]:
     for pid in pids:
         with contextlib.suppress(OSError):
-            for tid in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-                os.setpriority(os.PRIO_PROCESS, int(tid), nice)
+            yield from map(int, os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208

@@ -57,7 +57,7 @@ class Rig:
     async def close(self) -> None:
         """End the trial's processes and remove what only they needed."""
         if (trial := getattr(self, "trial", None)) is not None:
-            await trial.end(hurry=self.slots.remaining() <= 0)
+            await trial.end()
 
     async def _find_owner(self) -> Identity:
         deadline = time.monotonic() + 10

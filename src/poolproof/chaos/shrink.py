@@ -6,6 +6,7 @@ isolating failure-inducing input", IEEE TSE 2002), part by part in a given order
 one-minimal: remove any one element, and it passes.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -15,11 +16,9 @@ P = TypeVar("P")
 
 MOST_RUNS: Final = 2000
 """How many plays a shrink may take; what is left then is said not to be proven minimal."""
+SECONDS: Final = 60.0
+"""How long it may take; what is left then is said the same of."""
 CONFIRMATIONS: Final = 10
-
-
-class _SpentError(Exception):
-    """The runs are used up."""
 
 
 # No slots: Python 3.11 cannot make a subscripted one with them.
@@ -37,19 +36,28 @@ class Cut(Generic[P]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shrunk(Generic[P]):
-    """What became of a plan.
+class Reduced(Generic[P]):
+    """What is left of a plan.
 
     Attributes:
         plan: the smallest that failed in the same way.
         runs: how many plays it took.
-        one_minimal: whether each of its parts was shown to be needed; False if the runs were used up.
-        again: how often of `CONFIRMATIONS` it failed again in the same way.
+        one_minimal: whether each of its parts was shown to be needed; False if a bound was hit.
     """
 
     plan: P
     runs: int
     one_minimal: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shrunk(Reduced[P]):
+    """What is left of a plan that fails every time.
+
+    Attributes:
+        again: how often of `CONFIRMATIONS` it failed again in the same way.
+    """
+
     again: int
 
     @property
@@ -64,41 +72,68 @@ def shrink(
     cuts: Sequence[Cut[P]],
     *,
     most_runs: int = MOST_RUNS,
+    seconds: float = SECONDS,
 ) -> Shrunk[P]:
-    """Make a failing plan as small as it gets.
+    """Make a failing plan as small as it gets, as `reduce` does, and see how often the rest fails again."""
+    left = reduce(plan, fails, cuts, most_runs=most_runs, seconds=seconds)
+    again = sum(fails(left.plan) is not None for _ in range(CONFIRMATIONS))
+    return Shrunk(plan=left.plan, runs=left.runs, one_minimal=left.one_minimal, again=again)
+
+
+def reduce(
+    plan: P,
+    fails: Callable[[P], P | None],
+    cuts: Sequence[Cut[P]],
+    *,
+    most_runs: int = MOST_RUNS,
+    seconds: float = SECONDS,
+) -> Reduced[P]:
+    """Take parts away from a failing plan until none can go, or a bound is hit.
 
     Args:
         plan: what failed.
         fails: plays a candidate; returns the candidate as it was really played (its schedule recorded
             anew) if it failed in the same way, else None.
         cuts: what is taken away, in this order; the whole order again until nothing changes.
-        most_runs: a bound on the plays, the confirmations excluded.
+        most_runs: a bound on the plays.
+        seconds: a bound on the real time.
     """
-    left = [most_runs]
-
-    def tried(candidate: P) -> P | None:
-        if not left[0]:
-            raise _SpentError
-        left[0] -= 1
-        return fails(candidate)
-
-    minimal = True
-    try:
-        while (smaller := _once(plan, tried, cuts)) is not None:
-            plan = smaller
-    except _SpentError:
-        minimal = False
-    again = sum(fails(plan) is not None for _ in range(CONFIRMATIONS))
-    return Shrunk(plan=plan, runs=most_runs - left[0], one_minimal=minimal, again=again)
+    reduction = _Reduction(plan, fails, most_runs, time.monotonic() + seconds)
+    while reduction.round(cuts):
+        pass
+    return Reduced(plan=reduction.plan, runs=reduction.runs, one_minimal=not reduction.spent)
 
 
-def _once(plan: P, tried: Callable[[P], P | None], cuts: Sequence[Cut[P]]) -> P | None:
-    """Return the first smaller plan that fails; None if not one of all cuts does: it is minimal then."""
-    for cut in cuts:
-        for candidate in cut.smaller(plan):
-            if (played := tried(candidate)) is not None:
-                return played
-    return None
+class _Reduction(Generic[P]):
+    def __init__(
+        self, plan: P, fails: Callable[[P], P | None], most_runs: int, until: float
+    ) -> None:
+        self.plan, self.runs, self.spent = plan, 0, False
+        self._fails, self._most_runs, self._until = fails, most_runs, until
+        self._rejected: set[str] = set()
+
+    def round(self, cuts: Sequence[Cut[P]]) -> bool:
+        """Make each cut until it takes nothing more; tell whether any took anything and there is more to try."""
+        before = self.plan
+        for cut in cuts:
+            while self._cut(cut):
+                pass
+        return self.plan is not before and not self.spent
+
+    def _cut(self, cut: Cut[P]) -> bool:
+        """Take the first smaller plan that fails."""
+        for candidate in cut.smaller(self.plan):
+            if repr(candidate) in self._rejected:
+                continue
+            if self.runs == self._most_runs or time.monotonic() > self._until:
+                self.spent = True
+                return False
+            self.runs += 1
+            if (played := self._fails(candidate)) is not None:
+                self.plan = played
+                return True
+            self._rejected.add(repr(candidate))
+        return False
 
 
 def fewer(items: Sequence[T]) -> Iterator[tuple[T, ...]]:

@@ -14,6 +14,7 @@ from poolproof.chaos.saved import PLAN
 from poolproof.chaos.slots import Slots
 from poolproof.checkers import Trial, judge
 from poolproof.errors import TargetError
+from poolproof.faults import syscalls
 from poolproof.history import Event
 from poolproof.host import Host
 from poolproof.plan import Plan, Target
@@ -201,6 +202,7 @@ def _facts(trial: Trial, data: dict[str, Any], style: str) -> frozenset[str]:
         "callback": "callback" in data["offers"],
         "loop": on_loop and style == "coroutine",
         "unprivileged": os.geteuid() != 0,
+        "strace": syscalls.available(),
         "several-workers": trial.plan.target.workers > 1,
     }
     return frozenset(fact for fact, holds in found.items() if holds)

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import importlib
 import os
 import signal
 import sys
@@ -19,6 +20,14 @@ INTERRUPTED = 130
 TERMINATED = 143
 OWN_ERROR = 4
 
+COMMANDS = (
+    *("check", "replay", "report", "recheck", "diff", "promote", "faults"),
+    *("load", "bench", "baseline"),
+    *("verify", "bisect", "doctor", "scan"),
+    *("conformance", "reap", "tree"),
+)
+"""Each is a module here with `add_parser(commands)`; in the order of the help."""
+
 
 class Terminated(BaseException):
     """SIGTERM has come: leave, and clear up on the way."""
@@ -27,7 +36,8 @@ class Terminated(BaseException):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never a traceback for what is not an error of poolproof."""
     try:
-        parsed = _parser().parse_args(arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        parsed = _parser(arguments).parse_args(arguments)
         signal.signal(signal.SIGTERM, _terminate)
         return int(parsed.run(parsed))
     except SystemExit:
@@ -71,32 +81,14 @@ def _terminate(_number: int, _frame: object) -> None:
     raise Terminated
 
 
-def _parser() -> argparse.ArgumentParser:
-    from poolproof.cli import (  # noqa: PLC0415 - `--version` need not pay for them
-        bisect,
-        check,
-        conformance,
-        diff,
-        doctor,
-        faults,
-        promote,
-        reap,
-        recheck,
-        replay,
-        report,
-        scan,
-        tree,
-        verify,
-    )
-
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of the command that is named first, else of all: no command pays for what others import."""
     parser = argparse.ArgumentParser(
         prog="poolproof", description="Prove that your worker pool survives."
     )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    of_runs = (check, replay, report, recheck, diff, promote)
-    of_suites = (verify, bisect, doctor, scan)
-    commands_here = (*of_runs, faults, *of_suites, conformance, reap, tree)
-    for command in commands_here:
-        command.add_parser(commands)
+    named = arguments[:1]
+    for command in named if named and named[0] in COMMANDS else COMMANDS:
+        importlib.import_module(f"poolproof.cli.{command}").add_parser(commands)
     return parser

@@ -2,7 +2,6 @@
 
 import argparse
 import datetime as dt
-import math
 import os
 import random
 import shutil
@@ -18,7 +17,7 @@ from poolproof.chaos.check import Options, check
 from poolproof.chaos.result import Result
 from poolproof.chaos.saved import Run
 from poolproof.checkers import Verdict, check_promises
-from poolproof.cli import session
+from poolproof.cli import session, targeting
 from poolproof.errors import UsageError
 from poolproof.faults import FAULTS, lookup
 from poolproof.plan import Target
@@ -53,7 +52,10 @@ def add_parser(commands: Any) -> None:
     )
     add("--jobs", type=int, help="jobs in each phase of a trial (default: two for each worker)")
     add(
-        "--faults", default="all", metavar="LIST", help="kinds separated by commas, `all` or `none`"
+        "--faults",
+        default="all",
+        metavar="LIST",
+        help="kinds separated by commas, `all`, `every` (rare ones, too) or `none`",
     )
     add(
         "--crash-points",
@@ -161,39 +163,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _target(arguments: argparse.Namespace) -> Target:
-    _at_least("--workers", arguments.workers, 1)
-    _at_least("--jobs", arguments.jobs, 1)
-    _at_least("--deadline", arguments.deadline, 0.1)
-    _at_least("--time", arguments.time, 1)
-    cwd = Path.cwd()
-    name = arguments.target
-    file, colon, factory = name.rpartition(":")
-    if file.endswith(".py"):
-        name = f"{os.path.normpath(cwd / file)}{colon}{factory}"
-    return Target(
-        name=name,
-        cwd=str(cwd),
-        python=_python(arguments.python),
-        adapter=arguments.adapter,
+    targeting.at_least("--jobs", arguments.jobs, 1)
+    targeting.at_least("--time", arguments.time, 1)
+    return targeting.target(
+        arguments,
         own=tuple(filter(None, (arguments.own or "").split(","))),
-        workers=arguments.workers,
-        deadline=arguments.deadline,
         promises=check_promises(dict(_promise(text) for text in arguments.promise)),
     )
-
-
-def _at_least(option: str, value: float | None, least: float) -> None:
-    if value is not None and not least <= value < math.inf:
-        raise UsageError(f"expected {option} to be a number from {least:g} on, got {value:g}")
-
-
-def _python(path: str) -> str:
-    found = shutil.which(path)
-    if found is None:
-        raise UsageError(
-            f"expected a Python interpreter for --python, got {path}, which cannot be run"
-        )
-    return os.path.abspath(found)  # noqa: PTH100 - a virtual environment is known by its link
 
 
 def _promise(text: str) -> tuple[str, object]:
@@ -209,8 +185,8 @@ def _promise(text: str) -> tuple[str, object]:
 def _faults(text: str) -> tuple[str, ...]:
     if text == "none":
         return ()
-    if text == "all":
-        return tuple(FAULTS)
+    if text in ("all", "every"):
+        return tuple(kind for kind, fault in FAULTS.items() if text == "every" or not fault.rare)
     return tuple(lookup(kind.strip()).kind for kind in text.split(",") if kind.strip())
 
 

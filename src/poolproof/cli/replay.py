@@ -10,6 +10,7 @@ import msgspec
 from poolproof import plan as plans
 from poolproof.chaos.replay import Replayed, replay
 from poolproof.cli import session
+from poolproof.cli.replay_stack import is_of_a_stack, replay_stack
 from poolproof.errors import UsageError
 
 DEFAULT_TIMES = 1
@@ -24,14 +25,24 @@ def add_parser(commands: Any) -> None:
         "--times", type=int, default=DEFAULT_TIMES, metavar="N", help="how often (default 1)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found to FILE")
+    parser.add_argument(
+        "--shrink",
+        type=Path,
+        metavar="FILE",
+        help="of a plan of one of our stacks: take away what it does not need to fail, and save the rest in FILE",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Play the plan; return 1 if a promise was broken, 0 if none was, 3 if that could not be told."""
     if arguments.times < 1:
         raise UsageError(f"expected --times to be at least 1, got {arguments.times}")
-    if _is_simulated(arguments.plan):
-        return _simulate(arguments)
+    if is_of_a_stack(arguments.plan):
+        return replay_stack(arguments)
+    if arguments.shrink:
+        raise UsageError(
+            f"expected --shrink with a plan of one of our stacks, got {arguments.plan}: `poolproof check` cuts its own"
+        )
     plan = plans.load(arguments.plan)
     session.writable_file(arguments.json)
     with session.leased() as lease, session.progress() as progress:
@@ -45,40 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
             msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
         )
     return 1 if found.broken else 3 if found.unknown == found.times else 0
-
-
-def _is_simulated(path: Path) -> bool:
-    """Tell whether a file holds a plan for a simulation: it has a layer, and no target."""
-    try:
-        found: object = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return False  # `load` says what is wrong with it
-    return isinstance(found, dict) and "layer" in found and "target" not in found
-
-
-def _simulate(arguments: argparse.Namespace) -> int:
-    """Play a plan for a simulation: the same every time, and said so by its trace."""
-    try:
-        from poolproof.stateful import plans as simulated  # noqa: PLC0415 - it needs Hypothesis
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"expected Hypothesis to be installed for a simulated plan, got {error}; install poolproof[hypothesis]"
-        ) from error
-    session.writable_file(arguments.json)
-    plan = simulated.load(arguments.plan)
-    runs = [simulated.play_plan(plan) for _ in range(arguments.times)]
-    broken = [run.error for run in runs if run.error is not None]
-    traces = sorted({run.trace for run in runs})
-    print(f"stack on {plan.layer}: {len(broken)} of {len(runs)} broke a promise, in virtual time")
-    print(
-        f"  {'the same' if len(traces) == 1 else len(traces)} order of steps: {', '.join(traces)}"
-    )
-    for text in dict.fromkeys(f"{getattr(e, 'invariant', type(e).__name__)}: {e}" for e in broken):
-        print(f"  {text}")
-    if arguments.json:
-        told = {"times": len(runs), "broken": len(broken), "traces": traces}
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
-    return 1 if broken else 0
 
 
 def _show(plan: plans.Plan, found: Replayed, seconds: float) -> None:

@@ -1,6 +1,14 @@
 """What can be broken, as data: each fault, how it is done, what proves that it was, and how it is undone."""
 
-from poolproof.faults import asynchrony, lifecycle, process, resource, workload
+from poolproof.faults import (
+    asynchrony,
+    lifecycle,
+    process,
+    resource,
+    scheduling,
+    syscalls,
+    workload,
+)
 from poolproof.faults.base import FAULTS, Fault, Scene, lookup
 
 __all__ = [
@@ -12,5 +20,7 @@ __all__ = [
     "lookup",
     "process",
     "resource",
+    "scheduling",
+    "syscalls",
     "workload",
 ]

@@ -95,6 +95,7 @@ class Fault:
         variants: the victims that are tried in turn, each in a trial of its own.
         victims: the processes that are hit, chosen when the moment has come.
         size: bytes that the faulted jobs ask for.
+        rare: whether it is tried only when asked for, by name or as one of `every`, and not as one of `all`.
         starves: whether the owner may be unable to start a thread while it lasts.
         moot: why the fault could not take effect, though all was done, on this pool; None where it could have.
         inject, heal: do it, undo it.
@@ -108,6 +109,7 @@ class Fault:
     body: str = "echo"
     variants: tuple[str, ...] = ("",)
     size: int = 0
+    rare: bool = False
     starves: bool = False
     moot: Callable[[Sequence[Event]], str | None] = never_moot
     victims: Callable[[Scene, FaultSpec], list[Identity]] = no_victims
@@ -129,6 +131,7 @@ MISSING: dict[str, str] = {
     "callback": "it offers no callback",
     "loop": "it is no asyncio pool whose jobs run on its own loop",
     "unprivileged": "RLIMIT_NPROC does not bind root; run it as another user",
+    "strace": "strace is not installed, or may not attach here; install it (apt-get install strace)",
     "several-workers": "one worker alone has no healthy neighbour; use --workers 2 or more",
 }
 
@@ -148,7 +151,7 @@ def lookup(kind: str) -> Fault:
     except KeyError:
         known = ", ".join(FAULTS)
         raise UsageError(
-            f"expected a kind of fault, got {kind!r}; known are: all, none, {known}"
+            f"expected a kind of fault, got {kind!r}; known are: all, every, none, {known}"
         ) from None
 
 

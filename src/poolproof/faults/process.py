@@ -1,10 +1,12 @@
 """Faults that hit worker processes from outside, by signals."""
 
 import asyncio
+import contextlib
 import math
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from poolproof.faults.base import Fault, Inject, Scene, never_moot, register
 from poolproof.history import Event
@@ -70,6 +72,19 @@ def send(number: int) -> Inject:
             send_signal(victim, number)
 
     return inject
+
+
+def _kill_as_if_out_of_memory(scene: Scene, spec: FaultSpec, victims: Sequence[Identity]) -> None:
+    """Mark each victim as the first to go, as the kernel would find it, and kill it; no memory is exhausted."""
+    for victim in victims:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{victim.pid}/oom_score_adj").write_text("1000", encoding="ascii")
+    send(signal.SIGKILL)(scene, spec, victims)
+
+
+def _term_twice(scene: Scene, spec: FaultSpec, victims: Sequence[Identity]) -> None:
+    for _ in range(2):
+        send(signal.SIGTERM)(scene, spec, victims)
 
 
 async def _kill_with_replacement(
@@ -142,7 +157,13 @@ Chooser = Callable[[Scene, FaultSpec], list[Identity]]
 
 
 def _signal_fault(
-    kind: str, does: str, number: int, victims: Chooser, *, idle_worker: bool = False
+    kind: str,
+    does: str,
+    number: int,
+    victims: Chooser,
+    *,
+    idle_worker: bool = False,
+    rare: bool = False,
 ) -> None:
     register(
         Fault(
@@ -152,6 +173,7 @@ def _signal_fault(
             needs=PROCESSES,
             variants=("idle:each",) if idle_worker else ("",),
             victims=victims,
+            rare=rare,
             inject=send(number),
             receipt=gone,
             moot=_term_is_handled if number == signal.SIGTERM else never_moot,
@@ -168,6 +190,30 @@ _signal_fault("kill-all", "SIGKILL of all workers at once", signal.SIGKILL, all_
 _signal_fault("segv-busy", "SIGSEGV of a worker that runs a job", signal.SIGSEGV, busy)
 _signal_fault("term-idle", "SIGTERM to an idle worker", signal.SIGTERM, idle, idle_worker=True)
 _signal_fault("term-busy", "SIGTERM to a worker that runs a job", signal.SIGTERM, busy)
+
+_signal_fault("abort-busy", "SIGABRT of a worker that runs a job", signal.SIGABRT, busy, rare=True)
+
+for _kind, _does, _inject in (
+    (
+        "oom-kill-busy",
+        "what the kernel does when memory is short: the most expendable worker is killed",
+        _kill_as_if_out_of_memory,
+    ),
+    ("term-twice-busy", "SIGTERM, twice, to a worker that runs a job", _term_twice),
+):
+    register(
+        Fault(
+            kind=_kind,
+            does=_does,
+            moment="busy",
+            needs=PROCESSES,
+            rare=True,
+            victims=busy,
+            inject=_inject,
+            receipt=gone,
+            moot=_term_is_handled if _inject is _term_twice else never_moot,
+        )
+    )
 
 register(
     Fault(

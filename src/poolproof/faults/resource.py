@@ -35,6 +35,9 @@ def _address_space(pid: int) -> int:
     return pages * resource.getpagesize() + MEMORY_MARGIN_BYTES
 
 
+FILE_BYTES = 1024 * 1024
+"""More than a worker's journal has, which is a file, too; half of what the faulted jobs write."""
+
 _before: Final[dict[tuple[Identity, int], tuple[int, int]]] = {}
 """The limits of each process that was hit, as they were: what a heal gives back."""
 
@@ -136,3 +139,19 @@ _register(
     "open-file",
 )
 _register("memory-limit", "no memory left", resource.RLIMIT_AS, _address_space, "allocate")
+register(
+    Fault(
+        kind="file-limit-worker",
+        does="no file of a worker may grow beyond 1 MiB, as on a full disk",
+        moment="idle",
+        needs=("processes", "workers-known", "any-job"),
+        rare=True,
+        body="write-file",
+        size=2 * FILE_BYTES,
+        victims=_experienced,
+        inject=_limit(resource.RLIMIT_FSIZE, lambda _pid: FILE_BYTES),
+        receipt=_refused,
+        heal=_restore(resource.RLIMIT_FSIZE),
+        healed=_restored(resource.RLIMIT_FSIZE),
+    )
+)

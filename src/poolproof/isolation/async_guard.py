@@ -23,7 +23,7 @@ from poolproof.isolation.attribution import Charge
 from poolproof.isolation.blame import shortened
 from poolproof.isolation.guard import Guard
 from poolproof.isolation.resources.asynchronous import Asynchronous, raised
-from poolproof.isolation.resources.base import Finding
+from poolproof.isolation.resources.base import Finding, living
 
 TURNS: Final = 20
 MOST_CANCELS: Final = 3
@@ -200,7 +200,7 @@ class AsyncGuard:
 
     def nudge(self) -> None:
         """Give the loops of wider scopes some turns."""
-        for loop in list(self._resource.loops):
+        for loop in living(self._resource.loops):
             turn(loop)
 
     def _heard(self, record: logging.LogRecord) -> None:

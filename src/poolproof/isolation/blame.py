@@ -36,7 +36,8 @@ class Notes:
     """What was created since they were begun; `owner` is the number of whoever's turn it is.
 
     What a thread creates is in the turn in which the thread was started: a server that a session's fixture
-    started answers for its handlers, whichever test is running.
+    started answers for its handlers, whichever test is running. Threads write while these are read, so whoever
+    goes through them goes through a copy.
     """
 
     def __init__(self) -> None:
@@ -51,20 +52,24 @@ class Notes:
         self.settings: dict[str, Site] = {}
         self.children: deque[tuple[tuple[str, ...], Site]] = deque(maxlen=MOST_CHILDREN)
         self.imported: set[str] = set()
+        self.signalled: Callable[[int], None] = lambda _pid: None
 
     def forget(self) -> None:
         """Drop what only matters within one turn, but for the turns of living fixtures."""
         for notes in (self.opened, self.made, self.segments):
-            if notes:
-                kept = {k: site for k, site in notes.items() if site.owner in self.living}
-                notes.clear()
-                notes.update(kept)
+            for name, site in notes.copy().items():
+                if site.owner not in self.living:
+                    notes.pop(name, None)
         for rest in (self.variables, self.children, self.settings, self.imported):
             rest.clear()
 
     def mine(self, site: Site | None) -> bool:
         """Tell whether this was created in the present turn, by no import and no hook; what was not seen is."""
         return site is None or (site.owner == self.owner and not site.foreign)
+
+    def mine_by(self, ident: int | None) -> bool:
+        """Tell whether what a thread does is done in the present turn; what no thread does is."""
+        return ident is None or self._turn_of(ident) == self.owner
 
     def turn(self) -> int:
         """Return whose turn the running thread belongs to."""
@@ -199,6 +204,10 @@ def _fork(notes: Notes, _args: tuple[Any, ...], site: Site) -> None:
     notes.children.append(((), site))
 
 
+def _signal(notes: Notes, args: tuple[Any, ...], _site: Site) -> None:
+    notes.signalled(args[0])
+
+
 def _setting(name: str) -> Callable[[Notes, tuple[Any, ...], Site], None]:
     def note(notes: Notes, _args: tuple[Any, ...], site: Site) -> None:
         notes.settings[name] = site
@@ -223,6 +232,7 @@ _EVENTS: Final[dict[str, Callable[[Notes, tuple[Any, ...], Site], None]]] = {
     "os.posix_spawn": _child,
     "os.fork": _fork,
     "os.forkpty": _fork,
+    "os.kill": _signal,
     "os.chdir": _setting("cwd"),
     "resource.setrlimit": _setting("rlimit"),
     "resource.prlimit": _setting("rlimit"),

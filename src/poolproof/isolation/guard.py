@@ -5,7 +5,6 @@ while nothing is suspect; what may yet end by itself is given a moment before an
 """
 
 import datetime as dt
-import gc
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import pytest
 
+from poolproof.isolation import unraisable
 from poolproof.isolation.attribution import Charge, Ledger, Turn
 from poolproof.isolation.policy import Action, Pin, Policy
 from poolproof.isolation.resources.asynchronous import raised
@@ -176,7 +176,8 @@ class Guard:
         _let_go(item, failed=self._failed)
         for nudge in self.nudges:
             nudge()
-        gc.collect()
+        for finding in unraisable.collect():
+            self._add(Leak(finding=finding, owner=item.nodeid, action="fail"))
         charges = self.suspects()
         began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
         deadline = began + min(PATIENCE_SECONDS, max(self._patience, pause))

@@ -47,7 +47,7 @@ def start(config: pytest.Config) -> None:
             on_loops = AsyncGuard(guard, resource)
             guard.nudges.append(on_loops.nudge)
             config.pluginmanager.register(on_loops, "poolproof-async-guard")
-    config.pluginmanager.register(Adoption(), "poolproof-adoption")
+    config.pluginmanager.register(Adoption(notes), "poolproof-adoption")
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(_Sender(cost), "poolproof-sender")
     else:
@@ -95,7 +95,7 @@ def _resources(config: pytest.Config, notes: blame.Notes) -> list[Resource]:
         process.SignalHandlers(),
         process.Environment(notes),
         interpreter.settings(),
-        interpreter.ExitCallbacks(lambda: basetemp() is not None),
+        interpreter.ExitCallbacks(),
         interpreter.ContextVariables(),
         interpreter.Modules(),
         Descriptors(),

@@ -13,8 +13,7 @@ Action = Literal["fail", "restore", "warn", "ignore"]
 MODES: Final[tuple[str, ...]] = get_args(Mode)
 ACTIONS: Final[tuple[str, ...]] = get_args(Action)
 
-# What else there is fails. The interpreter does not say which callback was registered; no reader
-# could act on more than the number.
+# What else there is fails. Libraries often register an exit callback at their first use, for good.
 # Classes are many, and to look at each costs milliseconds.
 _DEFAULTS: Final[Mapping[str, Action]] = {"atexit": "warn", "class-attribute": "ignore"}
 _PIN_KEYS: Final = frozenset({"test", "resource", "owner", "reason", "expires"})

@@ -60,6 +60,7 @@ class Environment:
         ledger: where the pool's history goes.
         breaker: whether a circuit breaker guards the pool's jobs.
         failover: where the pool may start instead if it cannot where it should; nowhere if None.
+        setup_ms: how long the stack may take until it is up; longer is noted and logged.
         log_level: from which level on it logs.
         log: where; its records carry test, pool and worker.
     """
@@ -74,6 +75,7 @@ class Environment:
     ledger: Ledger
     breaker: bool = False
     failover: Failover | None = None
+    setup_ms: int = 2000
     log_level: int = logging.WARNING
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("poolproof.stack"))
 
@@ -179,6 +181,7 @@ def build_test_env(
         adapters=adapters,
         ledger=Ledger(history),
         breaker=breaker,
+        setup_ms=config.layers[known].setup_ms,
         log_level=config.level,
         failover=Failover([Step(known, settings.size), *failover]) if failover else None,
     )

@@ -1,19 +1,20 @@
 """The supervision tree of a stack: the base first, then the layer, which requires all of it."""
 
+import asyncio
 import contextlib
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, cast
 
-from poolproof.errors import PoolError, StartFailedError, UsageError
+from poolproof.errors import PoolError, PoolproofError, StartFailedError, UsageError
 from poolproof.ledger import NOTE, PHASE, POOL
 from poolproof.pool.circuit_breaker import CircuitBreaker
 from poolproof.pool.failover import Fallback, Step
 from poolproof.pool.job import Job
 from poolproof.pool.lease import Checkout
-from poolproof.pool.pool import Pool
+from poolproof.pool.pool import Pool, clock_of
+from poolproof.pool.settings import MS
 from poolproof.stack.environment import Environment, known_layer
 from poolproof.stack.orchestrator import Orchestrator
 from poolproof.stack.service import ServiceStarter
@@ -98,7 +99,7 @@ def _pool_on(env: Environment, step: Step) -> Pool:
 
 def _fallen(env: Environment, error: StartFailedError) -> bool:
     """Take the declared way down, in the sight of everybody; False if there is none further."""
-    now = time.monotonic_ns()
+    now = _now_ns()
     fallback = None if env.failover is None else env.failover.fall(str(error), now)
     if fallback is None:
         return False
@@ -143,12 +144,12 @@ class Stack:
         await self.pool.close()
         await self.tree.supervisor.terminate_child("pool")
         await self.tree.supervisor.delete_child("pool")
-        self.env.ledger.note((time.monotonic_ns(), PHASE, POOL, None, data))
+        self.env.ledger.note((_now_ns(), PHASE, POOL, None, data))
         self.env = replace(self.env, layer=known, failover=None)
         try:
             await self.tree.supervisor.start_child(_layer(self.env))
         except StartError as error:
-            raise _pool_error_in(error.reason) or error from error
+            raise _own_error_in(error.reason) or error from error
 
     @property
     def pool(self) -> Pool:
@@ -211,8 +212,10 @@ async def start_stack(
 
     Raises:
         StartFailedError: a worker did not start, as its cause says; nothing is left of the others.
+        UsageError: what was asked for cannot be done on this layer.
         StartError: a part of the base did not start; the same.
     """
+    begun = _now_ns()
     try:
         tree = await start_isolated_supervisor(
             build_supervision_tree(env),
@@ -225,23 +228,39 @@ async def start_stack(
         )
     except StartError as error:
         env.ledger.close()
-        root = _pool_error_in(error.reason)
+        root = _own_error_in(error.reason)
         if root is None:
             raise
         raise root from root.__cause__
     except BaseException:
         env.ledger.close()
         raise
+    _note_setup(env, (_now_ns() - begun) // MS)
     return Stack(env, tree)
 
 
-def _pool_error_in(reason: object) -> PoolError | None:
-    """Return the pool's own error within the reason of a supervisor's failed start."""
-    if isinstance(reason, PoolError):
+def _now_ns() -> int:
+    return clock_of(asyncio.get_running_loop())()
+
+
+def _note_setup(env: Environment, took_ms: int) -> None:
+    """Say so, if a stack took longer than it may."""
+    if took_ms <= env.setup_ms:
+        return
+    data = {"what": "slow setup", "took_ms": took_ms, "setup_ms": env.setup_ms}
+    text = f"expected the stack to be up within {env.setup_ms} ms, got {took_ms} ms"
+    # Whoever reads the history is told: the orchestrator, which logs it.
+    env.ledger.note((_now_ns(), NOTE, POOL, None, data, None, text))
+    env.ledger.flush()
+
+
+def _own_error_in(reason: object) -> PoolproofError | None:
+    """Return the error of ours within the reason of a supervisor's failed start."""
+    if isinstance(reason, PoolproofError):
         return reason
     if isinstance(reason, ExitReason):
-        return _pool_error_in(reason.detail)
+        return _own_error_in(reason.detail)
     if isinstance(reason, tuple):
         parts = cast("tuple[object, ...]", reason)
-        return next(filter(None, map(_pool_error_in, parts)), None)
+        return next(filter(None, map(_own_error_in, parts)), None)
     return None

@@ -4,18 +4,16 @@ import asyncio
 import contextlib
 import os
 import signal
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from poolproof import simulation
+from poolproof import probe, simulation
 from poolproof.errors import PoolError
 from poolproof.pool.job import Job
 from poolproof.stack import Stack, build_test_env, start_stack
-from poolproof.stateful import probe
 from poolproof.stateful.model import Outcome
+from poolproof.stateful.pipe import Pipe
 from poolproof.transport import bridge
 from poolproof.transport.base import Layer, WorkerSpec
 
@@ -50,9 +48,12 @@ class StackSubject:
 
     recovers = True
 
-    def __init__(self, layer: Layer, workers: int, **settings: Any) -> None:
+    def __init__(
+        self, layer: Layer, workers: int, *, seconds: float = 0.0, **settings: Any
+    ) -> None:
         self._layer: Layer = layer
-        self._settings = {"size": workers, "timeout": JOB_SECONDS, **settings}
+        self._seconds = seconds
+        self._settings: dict[str, Any] = {"size": workers, "timeout": JOB_SECONDS, **settings}
         self.simulated = layer != "full"
         offers: set[Offer] = {"cancel", "checkout", "kill", "pause", "resize"}
         offers |= {"advance"} if self.simulated else set()
@@ -61,18 +62,39 @@ class StackSubject:
         self._jobs: dict[int, Job] = {}
         self._held: list[Held] = []
         self._frozen: list[int] = []
-        self._file: Path | None = None
+        self._pipe: Pipe | None = None
+        self._tell: Callable[[], None] | None = None
+        self._running: Stack | None = None
 
     async def open(self) -> None:
-        """Start the stack; its probes write to a file only where they are other processes."""
-        self._witness = simulation.token()
-        if not self.simulated:
-            descriptor, name = tempfile.mkstemp(prefix="poolproof-machine-")
-            os.close(descriptor)
-            self._file, self._witness = Path(name), name
-        spec = WorkerSpec(target=probe.Probe, args=(self._witness,))
+        """Start the stack; its probes write to a pipe only where they are other processes."""
+        self._pipe = None if self.simulated else Pipe()
+        self._witness = self._pipe.path if self._pipe else simulation.token()
+        if self._tell is not None:
+            probe.on_start(self._witness, self._tell)
+        spec = WorkerSpec(target=probe.Probe, args=(self._witness, self._seconds))
         env = build_test_env(spec, layer=self._layer, test="machine", pool=self._settings)
-        self._stack: Stack = await start_stack(env)
+        try:
+            self._running = await start_stack(env)
+        except BaseException:
+            self._forget()
+            raise
+
+    @property
+    def _stack(self) -> Stack:
+        assert self._running is not None
+        return self._running
+
+    def on_start(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called whenever a probe has begun a job."""
+        self._tell = tell
+
+    def _forget(self) -> None:
+        """Drop what the probes have said, and the pipe through which they did."""
+        probe.forget(self._witness)
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.close()
 
     async def submit(self, job: int) -> None:
         """Hand a job over, with the pool's own deadline."""
@@ -85,6 +107,8 @@ class StackSubject:
 
     def starts(self) -> dict[int, int]:
         """Return what the probes have said."""
+        if self._pipe is not None:
+            self._pipe.read()
         return probe.starts(self._witness)
 
     async def settled(self, jobs: Sequence[int]) -> bool:
@@ -92,7 +116,7 @@ class StackSubject:
         futures = [self._jobs[job] for job in jobs]
         if not futures:
             return True
-        _, late = await asyncio.wait(futures, timeout=3 * JOB_SECONDS)
+        _, late = await asyncio.wait(futures, timeout=3 * self._settings["timeout"])
         return not late
 
     async def cancel(self, job: int) -> bool:
@@ -178,7 +202,9 @@ class StackSubject:
         await simulation.advance(seconds)
 
     async def close(self) -> bool:
-        """Stop the stack, and drop what the probes have said."""
+        """Stop the stack, if it was started, and drop what the probes have said."""
+        if self._running is None:
+            return True
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._stack.stop()
@@ -186,9 +212,7 @@ class StackSubject:
             return False
         finally:
             self.outcomes()  # an error that nobody looked at would be told by the loop
-            probe.forget(self._witness)
-            if self._file is not None:
-                self._file.unlink(missing_ok=True)
+            self._forget()
         return True
 
 

@@ -1,7 +1,7 @@
 """The seam between the pool machine and what it drives: one of our stacks, or any target of `check`."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from poolproof.stateful.model import Outcome
 
@@ -92,4 +92,16 @@ class Subject(Protocol):
 
     async def close(self) -> bool:
         """Shut the pool down and leave nothing behind; False if the shutdown did not end in time."""
+        ...
+
+
+@runtime_checkable
+class TellsStarts(Protocol):
+    """A subject that tells of each start as it comes: so a fault that is anchored to it hits that very job.
+
+    Of one that does not, starts are counted whenever a job was submitted or has ended.
+    """
+
+    def on_start(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever a job has begun; said before `open`."""
         ...

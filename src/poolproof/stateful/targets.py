@@ -16,6 +16,7 @@ from poolproof.chaos.patience import Patience
 from poolproof.chaos.rig import Rig
 from poolproof.chaos.scenario import write_points
 from poolproof.chaos.trials import Profile, Trials, slots
+from poolproof.errors import TargetError
 from poolproof.host import Host
 from poolproof.isolation import leases
 from poolproof.isolation.containment import send_signal
@@ -120,6 +121,18 @@ class TargetSubject:
             return self._rig.over("start") is not None
 
         await self._patience.settle(started, "start", patient=True)
+        self._require_started()
+
+    def _serves(self) -> bool:
+        return (told := self._rig.over("start")) is not None and told.kind == "ok"
+
+    def _require_started(self) -> None:
+        told = self._rig.over("start")
+        if not self._serves():
+            why = f"{told.error}: {told.message}" if told else "no answer within its deadline"
+            raise TargetError(
+                f"expected {self._arena.target.name} to start for each case, as in the reference trial, got {why}"
+            )
 
     async def submit(self, job: int) -> None:
         """Have the owner submit it."""
@@ -224,10 +237,10 @@ class TargetSubject:
     checkin = resize = spoil = advance = checkout
 
     async def close(self) -> bool:
-        """Shut the pool down, unless callers wait in vain; end the trial's processes in any case."""
+        """Shut the pool down, unless callers wait in vain or it never served; end the trial's processes in any case."""
         rig = self._rig
         try:
-            if rig.pending():
+            if rig.pending() or not self._serves():
                 return True
             rig.command("stop")
 

@@ -7,7 +7,6 @@ spoils the next three frames that the peer sends, one trick each; `on="requests"
 
 import asyncio
 import functools
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, Literal
@@ -19,17 +18,23 @@ from poolproof.transport.base import EndKind, Layer, Usage, WorkerEvents, Worker
 from poolproof.transport.link import farewell
 from poolproof.transport.peer import Peer
 from poolproof.transport.remote import RemoteLink
-from poolproof.transport.starting import begin, check_for_this_process
+from poolproof.transport.starting import begin, check_for_this_process, connected
+from poolproof.transport.wire import Splice
 
 CLOSE_SECONDS: Final = 0.25
 
 
 class BridgeTransport:
-    """Workers on the running loop, each behind a socket pair; one per pool."""
+    """Workers on the running loop, each behind a socket pair; one per pool.
+
+    Args:
+        splice: puts something between a worker and the pool, as `Proxy.splice` does.
+    """
 
     layer: ClassVar[Layer] = "bridge_mock"
 
-    def __init__(self) -> None:
+    def __init__(self, *, splice: Splice | None = None) -> None:
+        self._splice = splice
         self._links: set[BridgeLink] = set()
 
     async def open(self) -> None:
@@ -40,7 +45,7 @@ class BridgeTransport:
     ) -> "BridgeLink":
         """Make an actor behind a socket; see `Transport.spawn`."""
         check_for_this_process(spec)
-        link = BridgeLink(spec, number, epoch)
+        link = BridgeLink(spec, number, epoch, self._splice)
         self._links.add(link)
         link.when_ended(self._links.discard)
         try:
@@ -59,8 +64,10 @@ class BridgeTransport:
 class BridgeLink(RemoteLink):
     """A peer in this process, from outside."""
 
-    def __init__(self, spec: WorkerSpec, number: int, epoch: int) -> None:
-        ours, theirs = socket.socketpair()
+    def __init__(
+        self, spec: WorkerSpec, number: int, epoch: int, splice: Splice | None = None
+    ) -> None:
+        ours, theirs = connected(spec, splice)
         mark = [0, 0]
         super().__init__(ours, spec, number, epoch, mark)
         start = functools.partial(begin, spec)

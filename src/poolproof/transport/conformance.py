@@ -4,15 +4,16 @@
     def test_my_transport_conforms(case):
         case.check(MyTransport)
 
-The cases call no test framework: a case that fails raises AssertionError. For a worker that
-somebody wrote in another language see `stranger`.
+The cases call no test framework: a case that fails raises AssertionError. `judged` plays them all
+on one transport, for one that is slow to open. Long because each promise of the seam is a case here,
+and they are few lines each. For a worker that somebody wrote in another language see `stranger`.
 """
 
 # ruff: noqa: PLR2004 -- the numbers of a case are its own
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,7 @@ from typing import Final
 from poolproof.errors import (
     HealthCheckFailedError,
     InitTimeoutError,
+    PoolproofError,
     RemoteError,
     StartFailedError,
     UsageError,
@@ -49,21 +51,57 @@ class Case:
 
     async def play_on(self, make: Callable[[], Transport]) -> None:
         """The same on the running loop."""
-        async with asyncio.timeout(LIMIT_SECONDS), _staged(make()) as stage:
-            await self.play(stage)
-            stage.must_be_sound()
+        transport = make()
+        async with asyncio.timeout(LIMIT_SECONDS), _opened(transport):
+            stage = Stage(transport)
+            await self.play_at(stage)
+        _must_have_ended(stage)
+
+    async def play_at(self, stage: Stage) -> None:
+        """The same on a stage whose transport is open."""
+        await self.play(stage)
+        stage.must_be_sound()
+
+
+async def judged(
+    make: Callable[[], Transport], cases: Sequence[Case] | None = None
+) -> dict[str, str]:
+    """Play cases on one transport, one after the other, where opening one is dear.
+
+    Args:
+        make: makes the transport.
+        cases: all of them if not given.
+
+    Returns:
+        What was wrong, by the name of the case; empty if every promise is kept.
+    """
+    transport, wrong = make(), dict[str, str]()
+    stages: list[Stage] = []
+    async with _opened(transport):
+        for case in conformance_cases() if cases is None else cases:
+            stages.append(Stage(transport))
+            try:
+                async with asyncio.timeout(LIMIT_SECONDS):
+                    await case.play_at(stages[-1])
+            except (AssertionError, TimeoutError, PoolproofError) as problem:
+                wrong[case.name] = f"{type(problem).__name__}: {problem}"
+    for stage in stages:
+        _must_have_ended(stage)
+    return wrong
 
 
 @asynccontextmanager
-async def _staged(transport: Transport) -> AsyncGenerator[Stage]:
+async def _opened(transport: Transport) -> AsyncGenerator[None]:
     await transport.open()
-    stage = Stage(transport)
     try:
-        yield stage
+        yield
     finally:
         async with asyncio.timeout(LIMIT_SECONDS):
             await transport.close()
             await transport.close()
+
+
+def _must_have_ended(stage: Stage) -> None:
     for player in stage.players:
         assert player.heard.end is not None, "a worker outlived close()"
 
@@ -126,6 +164,37 @@ async def _one_thing_is_done_at_a_time(stage: Stage) -> None:
     worker = await stage.worker(targets.Awaiting)
     ids = worker.send(*[["overlap"]] * 10)
     assert [(await worker.heard.answer(i))[2] for i in ids] == [1] * 10
+
+
+@_case
+async def _a_list_is_done_in_order_as_far_as_it_is_answered(stage: Stage) -> None:
+    for kind in BOTH:
+        worker = await stage.worker(kind)
+        _, ok, values = await worker.heard.answer(worker.send_list(*[["count"]] * 50))
+        assert ok
+        assert 1 <= len(values) <= 50
+        assert values == [*range(1, len(values) + 1)]
+        assert await worker.ask(["count"]) == len(values) + 1
+
+
+@_case
+async def _the_first_error_of_a_list_is_its_answer(stage: Stage) -> None:
+    for kind in BOTH:
+        worker = await stage.worker(kind)
+        error = await worker.heard.error(worker.send_list(["raise", "no"], ["count"]))
+        assert (error.kind, error.message) == ("raised", "no")
+        assert error.may_have_happened
+        assert await worker.ask(["count"]) == 1
+
+
+@_case
+async def _a_list_that_no_wire_carries_is_refused_whole(stage: Stage) -> None:
+    worker = await stage.worker()
+    error = await worker.heard.error(worker.send_list(["count"], object()))
+    assert (error.kind, error.may_have_happened) == ("refused", False)
+    error = await worker.heard.error(worker.send_list(["object"]))
+    assert (error.kind, error.may_have_happened) == ("refused", True)
+    assert await worker.ask(["count"]) == 1
 
 
 @_case

@@ -25,7 +25,8 @@ from poolproof.transport.base import (
 from poolproof.transport.keeping import Slab, Zygote
 from poolproof.transport.link import farewell
 from poolproof.transport.remote import RemoteLink
-from poolproof.transport.starting import start_failed
+from poolproof.transport.starting import connected, start_failed, start_lost
+from poolproof.transport.wire import Splice
 from poolproof.watch import procfs
 
 MOST_WORKERS: Final = 4096
@@ -44,12 +45,16 @@ class ProcessTransport:
     Args:
         spares: how many workers are kept ready beyond those that the pool has, so that a
             replacement need not be awaited; their `init` has run.
+        splice: puts something between a worker and the pool, as `Proxy.splice` does.
         note: told (what, detail) of the zygote's life, and of spares that could not be started.
     """
 
     layer: ClassVar[Layer] = "full"
 
-    def __init__(self, *, spares: int = 0, note: Note | None = None) -> None:
+    def __init__(
+        self, *, spares: int = 0, note: Note | None = None, splice: Splice | None = None
+    ) -> None:
+        self._splice = splice
         self._wanted_spares, self._note = spares, note or _unheard
         self._spares: list[tuple[WorkerSpec, ProcessLink]] = []
         self._links: set[ProcessLink] = set()
@@ -177,8 +182,8 @@ class ProcessTransport:
             zygote = await self._zygote_for(spec)
         slab = self._slab
         assert slab is not None
+        ours, theirs = connected(spec, self._splice)
         place, mark = slab.take()
-        ours, theirs = socket.socketpair()
         link = ProcessLink(ours, spec, number, epoch, mark=mark, zygote=zygote)
         self._links.add(link)
         link.when_ended(self._links.discard)
@@ -189,6 +194,7 @@ class ProcessTransport:
                 zygote.fork(link, theirs, place, argv)
             await link.greet(packed)
             await link.known()
+            link.must_live()
         except BaseException:
             link.kill()
             raise
@@ -241,6 +247,15 @@ class ProcessLink(RemoteLink):
     async def known(self) -> None:
         """Wait until the zygote has said which process it is, or that there is none."""
         await self._known.wait()
+
+    def must_live(self) -> None:
+        """Refuse to be the result of a start if its end was told while nobody had adopted it.
+
+        Raises:
+            StartFailedError: it has ended.
+        """
+        if self.ended:
+            raise start_lost(self._spec, self._end.result().detail)
 
     @property
     def usable(self) -> bool:

@@ -1,12 +1,14 @@
 """How a worker's start fails, in the same words on every layer; and how one starts on this loop."""
 
 import asyncio
+import socket
 
 from poolproof.errors import InitTimeoutError, StartFailedError, UsageError
 from poolproof.transport import actor as acting
 from poolproof.transport import describe
 from poolproof.transport.actor import Actor
 from poolproof.transport.base import Command, WireError, WorkerSpec
+from poolproof.transport.wire import Splice
 
 
 async def start(spec: WorkerSpec) -> Actor:
@@ -37,6 +39,22 @@ async def begin(spec: WorkerSpec, _hello: bytes | None = None) -> Actor | WireEr
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the author's code
         return describe.raised(error)
     return made
+
+
+def connected(spec: WorkerSpec, splice: Splice | None) -> tuple[socket.socket, socket.socket]:
+    """Return the two ends of a new connection, ours first, with what is to lie between them.
+
+    Raises:
+        StartFailedError: that refused it.
+    """
+    ours, theirs = socket.socketpair()
+    if splice is None:
+        return ours, theirs
+    try:
+        return splice(ours), theirs
+    except OSError as error:
+        theirs.close()
+        raise start_lost(spec, f"its connection was refused: {error}") from error
 
 
 def check_for_this_process(spec: WorkerSpec) -> None:

@@ -54,10 +54,17 @@ class Visit:
 
     def __enter__(self) -> Self:
         self._socket, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(  # noqa: S603 - the command that was asked for
-                self._argv, stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True
-            )
+        try:
+            with theirs:
+                self.process = subprocess.Popen(  # noqa: S603 - the command that was asked for
+                    self._argv,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    start_new_session=True,
+                )
+        except OSError:
+            self._socket.close()
+            raise
         return self
 
     def __exit__(

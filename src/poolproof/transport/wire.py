@@ -11,6 +11,9 @@ READ_BYTES: Final = 1 << 18
 Tamper = Callable[[bytes], list[tuple[float, bytes]]]
 """Takes a frame, returns what is written instead: (seconds to wait first, bytes)."""
 
+Splice = Callable[[socket.socket], socket.socket]
+"""Puts something between the two ends of a connection: takes the near end, returns the one to use in its place."""
+
 buffer: Final = memoryview(bytearray(READ_BYTES))
 """One for all of a process: what is read is dealt with before anything else is."""
 

@@ -14,7 +14,14 @@ from poolproof.errors import FrameError
 from poolproof.transport import actor as acting
 from poolproof.transport import describe, packing, protocol
 from poolproof.transport.actor import Actor
-from poolproof.transport.base import MOST_PAYLOAD_BYTES, Reply, Request, WireError
+from poolproof.transport.base import (
+    MOST_PAYLOAD_BYTES,
+    Each,
+    Reply,
+    Request,
+    WireError,
+    WorkerSpec,
+)
 from poolproof.transport.mailbox import Errand
 from poolproof.transport.peer import Peer
 from poolproof.transport.service import Service
@@ -36,6 +43,23 @@ def main(sock: socket.socket, mark: memoryview) -> NoReturn:
     if isinstance(made, Actor) and made.asynchronous:
         leave(asyncio.run(_on_a_loop(sock, data, made, mark)))
     Blocking(sock, made, mark).serve(data)
+
+
+def rehearse() -> None:
+    """Go through a start and a request once: the pages that this writes to are then our own, not shared."""
+    here, there = socket.socketpair()
+    said = protocol.Sender(MOST_PAYLOAD_BYTES)
+    with here, there:
+        for kind, message in (
+            (protocol.HELLO, (MOST_PAYLOAD_BYTES, packing.packed(WorkerSpec(target=abs)))),
+            (protocol.ASSIGN, (0, 1)),
+            (protocol.REQUESTS, [(1, 1, 0, 1, 1, None)]),
+        ):
+            here.sendall(said.frame(kind, message))
+            said.sent()
+        data, spec = _first_frame(there)
+        worker = Blocking(there, _made(spec), memoryview(bytearray(16)).cast("Q"))
+        worker.play(data)
 
 
 def leave(status: int) -> NoReturn:
@@ -124,13 +148,17 @@ class Blocking:
 
     def serve(self, data: bytes) -> NoReturn:
         """Obey, beginning with what was read already."""
-        self._service.received(data)
+        self.play(data)
         while True:
-            self._work()
             length = self._sock.recv_into(buffer)
             if not length:
                 leave(0)
-            self._service.received(buffer[:length])
+            self.play(buffer[:length])
+
+    def play(self, data: bytes | memoryview) -> None:
+        """Obey what was read."""
+        self._service.received(data)
+        self._work()
 
     def _hello(self, _spec: bytes | None) -> None:
         made = self._made
@@ -172,6 +200,10 @@ class Blocking:
         if item[0] in self._cancelled or item[0] <= self._mark[acting.RECALLED]:
             self._cancelled.discard(item[0])
             self._replies.append((item[0], False, describe.cancelled(begun=False)))
+        elif isinstance(item, Each):
+            self._replies.append(
+                acting.answer_each(self._actor, item, self.epoch, time.monotonic_ns)
+            )
         else:
             self._replies.append(acting.answer(self._actor, item, self.epoch, time.monotonic_ns))
 

@@ -2,7 +2,8 @@
 
 Run by exec, with a keeper above it that runs no line of a worker's code (`agent.keeper`). A worker
 is in a session of its own and collects its own orphans, so what is left without a parent here
-belongs to a worker that is dead.
+belongs to a worker that is dead. While nothing is asked of it, it forks one worker ahead, which
+waits for its order before any line of its author's code: most of what a birth takes is over then.
 """
 
 import gc
@@ -13,8 +14,9 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
@@ -26,6 +28,8 @@ MESSAGE_BYTES: Final = 1 << 16
 STRIDE_BYTES: Final = 64  # a cache line for each worker
 MARK_BYTES: Final = 16
 NOT_EXECUTED: Final = 127
+IDLE_MS: Final = 1
+"""After how long without an order the next worker is forked ahead: a start that is going on comes first."""
 
 
 class Prepare(msgspec.Struct, tag=True, frozen=True):
@@ -87,12 +91,21 @@ TO_ZYGOTE: Final = msgspec.msgpack.Decoder(Prepare | Fork | Leave)
 FROM_ZYGOTE: Final = msgspec.msgpack.Decoder(Prepared | Forked | Unforked | Buried)
 
 
+class Unborn(NamedTuple):
+    """A worker that was forked ahead, and waits at `order` for what it is to be."""
+
+    who: procfs.Identity
+    order: socket.socket
+
+
 class Zygote:
     """Obeys the messages that come over `control`, one a packet, until it ends."""
 
     def __init__(self, control: socket.socket, slab: mmap.mmap) -> None:
         self._control, self._slab = control, slab
         self._keys: dict[int, int] = {}
+        self._unborn: Unborn | None = None
+        self._ready = False
         self._alarm, self._bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -104,13 +117,20 @@ class Zygote:
         waiting.register(self._control, select.POLLIN)
         waiting.register(self._alarm, select.POLLIN)
         self._tell(Prepared(_threads(), None))
-        while True:
-            ready = {descriptor for descriptor, _ in waiting.poll()}
-            if self._alarm in ready:
-                os.read(self._alarm, 4096)
-                self._bury()
-            if self._control.fileno() in ready and not self._obey():
-                return
+        while self._turn(waiting):
+            pass
+        self._let_go()
+
+    def _turn(self, waiting: select.poll) -> bool:
+        """Do what is to be done next; return False for the end."""
+        ahead = self._ready and self._unborn is None
+        ready = {descriptor for descriptor, _ in waiting.poll(IDLE_MS if ahead else None)}
+        if not ready:
+            self._fork_ahead()
+        if self._alarm in ready:
+            os.read(self._alarm, 4096)
+            self._bury()
+        return self._control.fileno() not in ready or self._obey()
 
     def _obey(self) -> bool:
         try:
@@ -121,13 +141,14 @@ class Zygote:
             return False
         message = TO_ZYGOTE.decode(data)
         if isinstance(message, Fork):
-            self._fork(message, descriptors[0])
+            self._give_birth(message, data, descriptors[0])
         elif isinstance(message, Prepare):
             self._prepare(message)
         return not isinstance(message, Leave)
 
     def _prepare(self, message: Prepare) -> None:
         problem = None
+        self._let_go()  # it has not imported what is imported now
         try:
             os.chdir(message.directory)
             sys.path[:] = message.path
@@ -139,43 +160,100 @@ class Zygote:
         gc.freeze()  # what is shared stays shared: a collection in a worker would copy every page
         self._tell(Prepared(_threads(), problem))
 
-    def _fork(self, message: Fork, descriptor: int) -> None:
-        parent = os.getpid()
+    def _give_birth(self, message: Fork, data: bytes, descriptor: int) -> None:
+        """Let the unborn be this worker, or a child that is forked now."""
         try:
-            pid = os.fork()
+            who = self._order(data, descriptor) or self._fork_now(message, descriptor)
         except OSError as error:
             self._tell(Unforked(message.key, str(error)))
         else:
-            if pid == 0:
-                self._be_worker(message, descriptor, parent)
-            self._keys[pid] = message.key
-            who = procfs.identity(pid)
-            self._tell(Forked(message.key, pid, 0 if who is None else who.born))
+            self._keys[who.pid] = message.key
+            self._tell(Forked(message.key, who.pid, who.born))
         finally:
             os.close(descriptor)
+        self._ready = True
 
-    def _be_worker(self, message: Fork, descriptor: int, parent: int) -> NoReturn:
+    def _order(self, data: bytes, descriptor: int) -> procfs.Identity | None:
+        """Tell the unborn what it is to be; None if there is none, or it has died."""
+        unborn, self._unborn = self._unborn, None
+        if unborn is None:
+            return None
+        with unborn.order:
+            try:
+                socket.send_fds(unborn.order, [data], [descriptor])
+            except OSError:
+                return None
+        return unborn.who
+
+    def _fork_now(self, message: Fork, descriptor: int) -> procfs.Identity:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._be(lambda: self._be_worker(message, descriptor), parent)
+        return procfs.identity(pid) or procfs.Identity(pid, 0)
+
+    def _fork_ahead(self) -> None:
+        """Fork the next worker; where the system would not, it is asked again with the next order."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            self._ready = False
+            ours.close()
+        else:
+            if pid == 0:
+                ours.close()
+                self._be(lambda: self._await_birth(theirs), parent)
+            self._unborn = Unborn(procfs.identity(pid) or procfs.Identity(pid, 0), ours)
+        finally:
+            theirs.close()
+
+    def _let_go(self) -> None:
+        """End the unborn: it sees the end of its connection."""
+        if self._unborn is not None:
+            self._unborn.order.close()
+            self._unborn = None
+
+    def _be(self, work: Callable[[], NoReturn], parent: int) -> NoReturn:
+        """Be a child: contained, and with nothing that is the zygote's."""
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for inherited in (self._control.detach(), self._alarm, self._bell):
                 os.close(inherited)
+            self._let_go()
             os.setsid()
             containment.die_with_parent(parent)
             containment.become_subreaper()
-            if message.argv is not None:
-                _execute(message.argv, descriptor)
-            place = message.slot * STRIDE_BYTES
-            mark = memoryview(self._slab)[place : place + MARK_BYTES].cast("Q")
-            worker.main(socket.socket(fileno=descriptor), mark)
+            work()
         except BaseException:  # noqa: BLE001 - it must not run on as a second zygote
             traceback.print_exc()
             worker.leave(1)
+
+    def _await_birth(self, order: socket.socket) -> NoReturn:
+        worker.rehearse()
+        with order:
+            data, descriptors, _, _ = socket.recv_fds(order, MESSAGE_BYTES, 1)
+        if not data:
+            worker.leave(0)
+        message = TO_ZYGOTE.decode(data)
+        assert isinstance(message, Fork)
+        self._be_worker(message, descriptors[0])
+
+    def _be_worker(self, message: Fork, descriptor: int) -> NoReturn:
+        if message.argv is not None:
+            _execute(message.argv, descriptor)
+        place = message.slot * STRIDE_BYTES
+        mark = memoryview(self._slab)[place : place + MARK_BYTES].cast("Q")
+        worker.main(socket.socket(fileno=descriptor), mark)
 
     def _bury(self) -> None:
         """Reap what has ended, with all it has left, and tell of the workers among it."""
         while (pid := _dead_child()) is not None:
             key = self._keys.pop(pid, None)
+            if self._unborn is not None and pid == self._unborn.who.pid:
+                self._let_go()
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)  # not reaped yet, so the number is still its own
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -185,9 +263,8 @@ class Zygote:
 
     def _end_orphans(self) -> None:
         """End every child that is no worker of ours, and what it leaves in turn."""
-        while orphans := [
-            pid for pid in containment.children(os.getpid()) if pid not in self._keys
-        ]:
+        ours = self._keys.keys() | ({self._unborn.who.pid} if self._unborn else set[int]())
+        while orphans := [pid for pid in containment.children(os.getpid()) if pid not in ours]:
             for pid in orphans:
                 with suppress(ProcessLookupError, ChildProcessError):
                     os.kill(pid, signal.SIGKILL)

@@ -14,10 +14,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from poolproof.supervision import restart
 from tests.chaos.supervision.machine import machine_for
 from tests.chaos.supervision.zoo import ZOO, Decide
+from tests.unit.stateful.rules import all_taken
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
-EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", "200"))
+# 80, or a campaign's 1,000: the profile's, or twice as many in CI.
+EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", max(80, settings().max_examples)))
 ZOO_EXAMPLES = 3000
 
 caught: list[str] = []
@@ -35,9 +37,12 @@ def profile(examples: int, **more: Any) -> settings:
     )
 
 
+@pytest.mark.hypothesis
 def test_supervisor_does_what_its_model_does() -> None:
-    """No rule, in any order, makes a difference."""
-    run_state_machine_as_test(seed(1)(machine_for(restart.decide)), settings=profile(EXAMPLES))
+    """No rule, in any order, makes a difference; and each is taken."""
+    machine = machine_for(restart.decide)
+    with all_taken(machine):
+        run_state_machine_as_test(seed(1)(machine), settings=profile(EXAMPLES))
 
 
 @pytest.fixture(scope="module", autouse=True)

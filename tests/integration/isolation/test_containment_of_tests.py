@@ -129,6 +129,27 @@ def test_a_forked_child_that_comes_back_runs_no_other_test(tmp_path: Path) -> No
     assert outcome.exit_code == 0
 
 
+def test_a_test_that_waits_for_a_daemons_number_to_be_nobodys_comes_to_its_end(
+    tmp_path: Path,
+) -> None:
+    suite = """
+        import os, signal, subprocess
+
+        def test_daemon():
+            command = ["setsid", "sh", "-c", "sleep 600 >/dev/null & echo $!"]
+            pid = int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+            os.kill(pid, signal.SIGKILL)
+            try:
+                while True:
+                    os.kill(pid, 0)
+            except ProcessLookupError:
+                pass
+    """
+    outcome = run(tmp_path, suite, "--poolproof=fail", "--timeout=10", plugins=("pytest_timeout",))
+
+    assert (outcome.exit_code, outcome.leaks()) == (0, [])
+
+
 def test_the_failure_of_a_test_is_not_hidden_by_its_leak(tmp_path: Path) -> None:
     suite = """
         import os
@@ -143,6 +164,36 @@ def test_the_failure_of_a_test_is_not_hidden_by_its_leak(tmp_path: Path) -> None
     assert "my own" in by_phase["call"].text
     assert "left behind" not in by_phase["call"].text
     assert "PLANTED set" in by_phase["teardown"].text
+
+
+ENDS_LATE: Final = """
+    class Late:
+        def __init__(self): self.me = self
+        def __del__(self): raise OSError("too late")
+
+    def test_late(tmp_path):
+        late = Late()
+        late.file = open(tmp_path / "left", "w")
+        assert not late
+
+    def test_other(): pass
+"""
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_a_finaliser_raises_is_told_by_the_test_that_left_it(
+    tmp_path: Path,
+    strict: bool,  # noqa: FBT001
+) -> None:
+    errors = "\n  error::ResourceWarning\n  error::pytest.PytestUnraisableExceptionWarning\n"
+    outcome = run(tmp_path, ENDS_LATE, ini=f"filterwarnings ={errors}" if strict else "")
+
+    ends = {(report.test, report.when): report.outcome for report in outcome.reports}
+    assert ends["test_late", "teardown"] == ("failed" if strict else "passed")
+    assert ends["test_other", "setup"] == ends["test_other", "teardown"] == "passed"
+    assert outcome.leaks().count(("test_late", "unraisable")) == (2 if strict else 0)
+    assert "OSError: too late" in outcome.output
+    assert ("PytestUnraisableExceptionWarning: Exception ignored" in outcome.output) == (not strict)
 
 
 def test_a_leak_stands_beside_a_failing_teardown(tmp_path: Path) -> None:

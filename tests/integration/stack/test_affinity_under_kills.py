@@ -10,25 +10,11 @@ import pytest
 from poolproof.errors import PoolError
 from poolproof.stack import build_test_env
 from poolproof.stack.isolated import running_stack
+from tests.integration.stack.actors import Which
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
 SESSIONS = 50
-
-
-class Actor:
-    """Says which process and incarnation it is."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-
-    def handle(self, request: Any) -> Any:
-        self.seen += 1
-        return [request, os.getpid(), self.seen]
-
-
-def environment(**pool: Any) -> Any:
-    return build_test_env(Actor, layer="full", pool={"size": 4, "overflow": 0, **pool})
 
 
 async def session(stack: Any, name: str, jobs: int, served: list[tuple[str, int]]) -> None:
@@ -42,7 +28,8 @@ async def session(stack: Any, name: str, jobs: int, served: list[tuple[str, int]
 
 async def test_affinity_stays_above_95_percent_while_a_worker_is_killed() -> None:
     served: list[tuple[str, int]] = []
-    async with running_stack(environment()) as stack:
+    env = build_test_env(Which, layer="full", pool={"size": 4, "overflow": 0})
+    async with running_stack(env) as stack:
         names = [f"session-{number}" for number in range(SESSIONS)]
         await asyncio.gather(*(session(stack, name, 20, served) for name in names))
         os.kill(stack.pids()[0], signal.SIGKILL)

@@ -1,6 +1,7 @@
 """The layer that was asked for is the layer that ran; a switch and a fallback are seen, or refused."""
 
 import os
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,10 @@ from poolproof.stack.proof import LayerProofError, descendants, prove_layer
 from poolproof.transport.base import Layer, Transport
 from poolproof.transport.mock import MockTransport
 from poolproof.transport.process import ProcessTransport
+from tests.integration.stack.actors import Which
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 SMALL: dict[str, Any] = {"size": 1, "overflow": 0, "start_retries": 0}
-
-
-class Which:
-    """An actor that tells in which process it runs."""
-
-    def handle(self, request: Any) -> Any:
-        return [request, os.getpid()]
 
 
 def environment(layer: str, **more: Any) -> Any:
@@ -35,7 +30,7 @@ def environment(layer: str, **more: Any) -> Any:
 
 async def runs_foreign(stack: Stack) -> bool:
     """Return, by the actor's own word, whether it is in another process."""
-    _, pid = await stack.submit(1)
+    _, pid, _ = await stack.submit(1)
     return bool(pid != os.getpid())
 
 
@@ -106,6 +101,32 @@ async def test_without_a_declared_fallback_there_is_none() -> None:
 
     with pytest.raises(StartFailedError, match="nothing starts on full"):
         await start_stack(environment("full", adapters={**ADAPTERS, "full": broken}))
+
+
+async def test_a_worker_that_a_layer_cannot_have_is_an_error_that_says_so() -> None:
+    env = build_test_env(lambda request: request, layer="full", pool=SMALL)
+
+    with pytest.raises(UsageError, match=r"^expected on the layer full a target at the top level"):
+        await start_stack(env)
+
+
+async def test_a_stack_that_is_slow_to_come_up_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick, slow = (
+        replace(environment("mock", history=tmp_path / name), setup_ms=limit)
+        for name, limit in (("quick", 60_000), ("slow", -1))
+    )
+    for env in (quick, slow):
+        await (await start_stack(env)).stop()
+    noted = {
+        env.setup_ms: [event.data for event in history.read(env.ledger.path)]
+        for env in (quick, slow)
+    }
+
+    assert not any("slow setup" in str(data) for data in noted[60_000])
+    assert any("slow setup" in str(data) for data in noted[-1])
+    assert [record.test for record in caplog.records] == [slow.test]  # type: ignore[attr-defined]
 
 
 class Pretender(MockTransport):

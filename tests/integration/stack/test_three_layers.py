@@ -1,10 +1,8 @@
 """One actor, one test file, three layers, and no question about which one it is."""
 
 import asyncio
-from asyncio import sleep as work_for
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 
@@ -20,50 +18,23 @@ from poolproof.errors import (
 )
 from poolproof.stack import Stack
 from poolproof.sync import wait_for
+from tests.integration.stack.actors import Account, Broken
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
 
 Start = Callable[..., AbstractAsyncContextManager[Stack]]
 
 
-class Account:
-    """An actor with state: it adds, says what it has, waits, raises, and can be told to die."""
+class Doubling:
+    """An actor of the test file itself."""
 
-    def __init__(self, opening: int = 0) -> None:
-        self.balance = opening
-
-    def init(self) -> None:
-        self.balance += 1
-
-    async def handle(self, request: Any) -> Any:
-        match request:
-            case ["add", amount]:
-                self.balance += amount
-                return self.balance
-            case ["wait", seconds]:
-                await work_for(seconds)
-                return seconds
-            case ["raise", text]:
-                raise ValueError(text)
-            case ["exit", status]:
-                raise SystemExit(status)
-            case ["unsendable"]:
-                return object()
-            case _:
-                return request
-
-    def ping(self) -> bool:
-        return self.balance >= 0
+    def handle(self, request: int) -> int:
+        return 2 * request
 
 
-class Broken:
-    """An actor whose start fails."""
-
-    def init(self) -> None:
-        raise OSError("no such device")
-
-    def handle(self, request: Any) -> Any:
-        return request
+async def test_an_actor_may_stand_in_the_test_file(stack: Start) -> None:
+    async with stack(Doubling, size=1, overflow=0) as running:
+        assert await running.submit(4) == 8
 
 
 async def test_an_actor_keeps_its_state_between_requests(stack: Start) -> None:

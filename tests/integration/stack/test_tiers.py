@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,27 +13,9 @@ from poolproof.history import Event
 from poolproof.stack import Stack, build_test_env
 from poolproof.stack.conformance import Recorded, replay, violations
 from poolproof.stack.isolated import running_stack
+from tests.integration.stack.actors import Ledgered
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio]
-
-
-class Ledgered:
-    """A small account book, with errors and an end."""
-
-    def __init__(self) -> None:
-        self.sum = 0
-
-    def handle(self, request: Any) -> Any:
-        match request:
-            case ["add", amount]:
-                self.sum += amount
-                return {"sum": self.sum, "pair": (amount, self.sum)}
-            case ["raise", text]:
-                raise KeyError(text)
-            case ["exit"]:
-                raise SystemExit(2)
-            case _:
-                return request
 
 
 async def traffic(stack: Stack) -> None:
@@ -45,6 +26,7 @@ async def traffic(stack: Stack) -> None:
     async with stack.checkout() as worker:
         await worker.call(["add", 1])
     await asyncio.gather(*jobs, return_exceptions=True)
+    assert await stack.pool.map(range(40)) == list(range(40))
     stack.pool.slots()[0].link.kill()
     for number in range(20):
         try:
@@ -65,7 +47,7 @@ async def test_a_layers_history_fits_the_mocks_model(layer: str, tmp_path: Path)
     events = list(history.read(file))
 
     assert violations(events) == []
-    assert sum(event.kind == "invoke" for event in events) == 74
+    assert sum(event.kind == "invoke" for event in events) == 114
     assert sum(event.kind == "death" for event in events) >= 4
 
 

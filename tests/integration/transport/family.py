@@ -1,6 +1,8 @@
 """Workers with a family, and a controller that can be killed: run by test_contained.py."""
 
 import asyncio
+import os
+import signal
 import subprocess
 from collections.abc import Sequence
 
@@ -22,6 +24,15 @@ class Parent:
             check=True,
         )
         return [there.pid, away.pid, int(orphan.stdout)]
+
+
+class Hanging:
+    """Closes its connection and lives on."""
+
+    def handle(self, _request: object) -> None:
+        """Do so."""
+        os.closerange(3, 64)
+        signal.pause()
 
 
 class Printing(WorkerEvents):

@@ -21,7 +21,7 @@ from poolproof.transport import process as processes
 from poolproof.transport.process import ProcessTransport
 from poolproof.transport.stage import Player, Stage
 from poolproof.watch import procfs
-from tests.integration.transport.family import Parent
+from tests.integration.transport.family import Hanging, Parent
 
 pytestmark = [
     pytest.mark.integration,
@@ -120,6 +120,52 @@ async def test_a_killed_zygote_or_keeper_leaves_nothing_and_is_replaced(
         assert told[:3] == ["zygote_started", "zygote_lost", "zygote_started"]
 
 
+async def forked_ahead(transport: ProcessTransport, *workers: Player) -> int:
+    """Wait for the worker that the zygote forks while nothing is asked of it; return its pid."""
+    known = {player.link.pid for player in workers}
+    found: set[int] = set()
+
+    def there() -> bool:
+        found.update(set(procfs.descendants(zygote(transport))) - known)
+        return len(found) == 1
+
+    await until(there)
+    return found.pop()
+
+
+async def test_the_next_worker_is_forked_ahead() -> None:
+    async with staged() as (stage, transport, _notes):
+        first = await stage.worker()
+        ahead = await forked_ahead(transport, first)
+        second = await stage.worker()
+
+        assert (second.link.pid, await second.ask(["pid"])) == (ahead, ahead)
+        assert await forked_ahead(transport, first, second) != ahead
+
+
+async def test_who_was_forked_ahead_and_killed_is_missed_by_nobody() -> None:
+    async with staged() as (stage, transport, notes):
+        first = await stage.worker()
+        ahead = await forked_ahead(transport, first)
+        os.kill(ahead, signal.SIGKILL)
+        await until(lambda: living([ahead]) == [])
+        second = await stage.worker()
+
+        assert await second.ask(["count"]) == 1
+        assert await first.ask(["count"]) == 1
+        assert notes == ["zygote_started"]
+
+
+async def test_who_was_forked_ahead_goes_when_another_module_is_imported() -> None:
+    async with staged() as (stage, transport, _notes):
+        first = await stage.worker(abs)
+        ahead = await forked_ahead(transport, first)
+        second = await stage.worker(Parent)
+
+        assert second.link.pid != ahead
+        await until(lambda: living([ahead]) == [])
+
+
 async def test_a_zygote_that_dies_of_a_fork_bomb_of_starts_is_replaced_each_time() -> None:
     async with staged() as (stage, transport, notes):
         for round_ in range(3):
@@ -146,6 +192,26 @@ async def test_a_killed_controller_leaves_nothing(number: int) -> None:
     await until(lambda: living([*family, *below]) == [])
     leases.reap()  # the claim of the dead, with nothing left to end
     assert not any(lease.pid == controller.pid for lease in leases.abandoned())
+
+
+async def test_a_worker_whose_zygote_dies_before_it_is_adopted_is_no_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was ready; its pool would wait for it for ever, as nobody would tell its end."""
+    known = processes.ProcessLink.known
+
+    async def too_late(link: processes.ProcessLink) -> None:
+        link._zygote.kill()
+        await link._zygote.gone()
+        await known(link)
+
+    async with staged() as (stage, _transport, _notes):
+        with monkeypatch.context() as patched:
+            patched.setattr(processes.ProcessLink, "known", too_late)
+            with pytest.raises(StartFailedError, match="its zygote ended"):
+                await stage.worker()
+
+        assert await (await stage.worker()).ask(["count"]) == 1
 
 
 async def test_a_worker_that_is_stopped_is_ended_all_the_same() -> None:
@@ -190,15 +256,6 @@ async def test_a_start_from_a_stopped_zygote_is_given_up(monkeypatch: pytest.Mon
         await stage.players[0].heard.ending()
 
         assert await (await stage.worker()).ask(["count"]) == 1
-
-
-class Hanging:
-    """Closes its connection and lives on."""
-
-    def handle(self, _request: object) -> None:
-        """Do so."""
-        os.closerange(3, 64)
-        signal.pause()
 
 
 async def test_who_closes_its_connection_is_ended() -> None:

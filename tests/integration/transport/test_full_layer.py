@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from poolproof.pool.pool import Pool
+from poolproof.transport import process as processes
 from poolproof.transport.base import WorkerSpec
-from poolproof.transport.conformance import Case, conformance_cases
-from poolproof.transport.process import ProcessTransport
+from poolproof.transport.conformance import conformance_cases, judged
+from poolproof.transport.process import ProcessLink, ProcessTransport
 
 pytestmark = [
     pytest.mark.integration,
@@ -16,14 +17,33 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("case", conformance_cases(), ids=lambda case: case.name)
-def test_processes_conform(case: Case) -> None:
-    case.check(ProcessTransport)
+@pytest.mark.asyncio
+async def test_processes_conform() -> None:
+    assert await judged(ProcessTransport) == {}
 
 
-@pytest.mark.parametrize("case", conformance_cases()[::5], ids=lambda case: case.name)
-def test_spares_conform(case: Case) -> None:
-    case.check(lambda: ProcessTransport(spares=2))
+@pytest.mark.asyncio
+async def test_spares_conform() -> None:
+    assert await judged(lambda: ProcessTransport(spares=2), conformance_cases()[::5]) == {}
+
+
+class Forgetful(ProcessLink):
+    """Says of a worker that died that it had begun nothing."""
+
+    def started(self) -> int:
+        """Say so."""
+        return 0
+
+
+@pytest.mark.asyncio
+async def test_processes_that_do_not_conform_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "ProcessLink", Forgetful)
+    names = {"a_handler_may_end_its_worker", "a_function_is_a_worker"}
+    found = await judged(
+        ProcessTransport, [case for case in conformance_cases() if case.name in names]
+    )
+
+    assert [*found] == ["a_handler_may_end_its_worker"]
 
 
 @pytest.mark.asyncio

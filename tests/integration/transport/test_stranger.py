@@ -1,12 +1,13 @@
 """A worker written from docs/protocol.md alone passes; each mistake that one could make is found."""
 
-import os
-import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from poolproof.cli import conformance
+from poolproof.errors import UsageError
 from poolproof.transport import stranger
 from poolproof.transport.base import Command
 from poolproof.transport.process import ProcessTransport
@@ -42,10 +43,6 @@ MISTAKES = {
 PROMISES = {promise.sentence: promise for promise in stranger.promises()}
 
 
-def test_a_worker_written_from_the_page_keeps_every_promise() -> None:
-    assert {sentence: problem for sentence, problem in stranger.judged(TINY) if problem} == {}
-
-
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_found(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MISTAKE", mistake)
@@ -54,24 +51,30 @@ def test_a_mistake_is_found(mistake: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert stranger._tried(PROMISES[MISTAKES[mistake]], TINY) is not None
 
 
-def test_the_command_judges() -> None:
-    command = [sys.executable, "-m", "poolproof", "conformance", "--", *TINY]
-    good = subprocess.run(command, capture_output=True, text=True, check=False)
-    bad = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "MISTAKE": "rounds"},
-    )
-    none = subprocess.run(
-        [*command[:5], "/no/such/program"], capture_output=True, text=True, check=False
-    )
+def test_a_worker_written_from_the_page_keeps_every_promise(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert conformance.run(Namespace(command=TINY)) == 0
+    assert f"all {len(PROMISES)} promises kept" in capsys.readouterr().out
 
-    assert (good.returncode, bad.returncode, none.returncode) == (0, 1, 2)
-    assert f"all {len(PROMISES)} promises kept" in good.stdout
-    assert "FAILS returns every kind of value: expected 0.0 back, got 0" in bad.stdout
-    assert "expected a program that can be started, got /no/such/program" in none.stderr
+
+def test_the_command_tells_each_promise_that_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MISTAKE", "rounds")
+    monkeypatch.setattr(stranger, "_promises", stranger._promises[:2])
+
+    assert conformance.run(Namespace(command=TINY)) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "ok    says that it is ready",
+        "FAILS returns every kind of value: expected 0.0 back, got 0",
+        "1 of 2 promises kept",
+    ]
+
+
+def test_a_command_that_cannot_be_started_is_an_error() -> None:
+    with pytest.raises(UsageError, match="a program that can be started, got /no/such/program"):
+        conformance.run(Namespace(command=["/no/such/program"]))
 
 
 @pytest.mark.asyncio
@@ -84,6 +87,8 @@ async def test_a_pool_can_use_it() -> None:
         assert await worker.ask({"a": [1, b"\0"]}) == {"a": [1, b"\0"]}
         [raising] = worker.send({"raise": "no"})
         assert (await worker.heard.error(raising)).message == "no"
+        refused = await worker.heard.error(worker.send_list(1, 2))
+        assert (refused.kind, refused.may_have_happened) == ("refused", False)
         await worker.link.ping(5)
         assert (await worker.link.terminate(5)).kind == "terminated"
     finally:

@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from poolproof.ledger import Ledger
+from poolproof.ledger import DEATH, Ledger
 from poolproof.pool.monitor import PoolMonitor
 from poolproof.pool.pool import Pool
 from poolproof.pool.settings import PoolSettings
 from poolproof.stack.environment import ADAPTERS
 from poolproof.transport.base import Layer, WorkerSpec
+from poolproof.transport.process import ProcessTransport
 from tests.perf.transport.echo import apply_async, echo, imap_unordered
 
 WARM = 2_000
@@ -152,21 +153,27 @@ def pykka_asks(callers: int, jobs: int) -> float:
         actor.stop()
 
 
-def replacements(rounds: int) -> list[float]:
+def replacements(rounds: int, *, spares: int = 0) -> list[float]:
     """Return the seconds from a worker's SIGKILL until a job is done on its replacement, through the pool."""
 
     async def main() -> list[float]:
         found: list[float] = []
         settings = PoolSettings(size=1, overflow=0)
-        async with Pool(WorkerSpec(target=echo), ADAPTERS["full"](), settings) as pool:
+        transport = ProcessTransport(spares=spares)
+        async with Pool(WorkerSpec(target=echo), transport, settings) as pool:
+            dead = asyncio.Event()
+            pool.ledger.follow(
+                lambda batch: dead.set() if any(e[1] == DEATH for e in batch) else None
+            )
             for _ in range(rounds):
                 await pool.submit("warm")
                 pid = pool.slots()[0].link.pid
                 assert pid is not None
+                dead.clear()
                 begun = time.perf_counter()
                 os.kill(pid, signal.SIGKILL)
-                while pool.slots() and pool.slots()[0].link.pid == pid:  # noqa: ASYNC110 - fastest
-                    await asyncio.sleep(0)
+                # Not by looking again and again: that takes the processor from who is to answer.
+                await dead.wait()
                 await pool.submit("again")
                 found.append(time.perf_counter() - begun)
         return found

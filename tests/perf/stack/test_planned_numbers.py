@@ -6,7 +6,6 @@ import signal
 import time
 from asyncio import sleep as until_due
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,27 +14,14 @@ from poolproof.errors import PoolError
 from poolproof.latency import Histogram
 from poolproof.stack import build_test_env
 from poolproof.stack.isolated import running_stack
+from tests.integration.stack.actors import Which
 
 pytestmark = [pytest.mark.perf, pytest.mark.asyncio]
 
 
-class Actor:
-    """Says which process and incarnation it is."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-
-    def handle(self, request: Any) -> Any:
-        self.seen += 1
-        return [request, os.getpid(), self.seen]
-
-
-def environment(**pool: Any) -> Any:
-    return build_test_env(Actor, layer="full", pool={"size": 4, "overflow": 0, **pool})
-
-
 async def test_a_killed_worker_is_replaced_and_serves_within_500_ms() -> None:
-    async with running_stack(environment(size=1)) as stack:
+    env = build_test_env(Which, layer="full", pool={"size": 1, "overflow": 0})
+    async with running_stack(env) as stack:
         took = []
         for _ in range(5):
             _, pid, _ = await stack.submit(0)
@@ -58,7 +44,7 @@ async def test_500_jobs_a_second_in_an_open_loop_are_served_in_time(tmp_path: Pa
     rate, seconds = 500, 3
     latencies, failed = Histogram(), 0
     env = build_test_env(
-        Actor, layer="full", pool={"size": 4, "overflow": 0}, history=tmp_path / "history"
+        Which, layer="full", pool={"size": 4, "overflow": 0}, history=tmp_path / "history"
     )
     async with running_stack(env) as stack:
         loop = asyncio.get_running_loop()

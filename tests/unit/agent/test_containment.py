@@ -98,6 +98,35 @@ print(containment.descendants(os.getpid()), containment.reap())
     assert run(program).stdout == "[] []\n"
 
 
+def test_what_the_killed_left_in_shared_memory_is_removed_by_their_tracker() -> None:
+    program = """
+containment.become_subreaper()
+owner = subprocess.Popen([sys.executable, "-c",
+    "import multiprocessing, sys;"
+    "lock = multiprocessing.get_context('spawn').Lock();"
+    "print(lock._semlock.name, flush=True); sys.stdin.read()"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+name = "/dev/shm/sem." + owner.stdout.readline().strip().lstrip("/")
+before = os.path.exists(name)
+containment.end_all_below(os.getpid())
+print(before, os.path.exists(name), containment.descendants(os.getpid()))
+"""
+    assert run(program).stdout == "True False []\n"
+
+
+def test_a_tracker_that_does_not_end_is_ended_when_its_time_is_over() -> None:
+    program = """
+containment.become_subreaper()
+containment.TRACKER_SECONDS = 0.02
+child = subprocess.Popen(["sh", "-c", "echo; sleep 600; :", "resource_tracker"], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(containment.is_tracker(child.pid))
+containment.end_all_below(os.getpid())
+print(containment.descendants(os.getpid()))
+"""
+    assert run(program).stdout == "True\n[]\n"
+
+
 def test_the_dead_are_reaped_with_their_status() -> None:
     program = """
 child = os.fork()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from poolproof.agent import journal, points, tracing
+from poolproof.transport import zygote
 
 pytestmark = pytest.mark.unit
 
@@ -68,11 +69,16 @@ def test_code_is_wanted_if_it_lies_within_own(file: str, own: list[str], *, want
     assert [recorder.wants(compiled(file)) for _ in "twice"] == [wanted] * 5
 
 
-def test_poolproof_is_never_own() -> None:
+def test_poolproof_is_own_only_where_it_is_named() -> None:
+    """Our own stack is swept when it is the target; what looks on never is."""
     everything = points.Recorder(["/"])
+    ours = points.Recorder(points.own_paths(["poolproof.transport"]))
 
     assert not everything.wants(points.Recorder.wants.__code__)
-    assert everything.wants(test_poolproof_is_never_own.__code__)
+    assert not everything.wants(zygote.Zygote.serve.__code__)
+    assert everything.wants(test_poolproof_is_own_only_where_it_is_named.__code__)
+    assert ours.wants(zygote.Zygote.serve.__code__)
+    assert not ours.wants(points.Recorder.wants.__code__)
 
 
 def test_a_line_is_recorded_once_in_a_process(journalled: Journalled) -> None:

@@ -220,6 +220,17 @@ class TestSettling:
         assert not settled(stage)
         assert stage.told[0][1]["why"] == "overdue"
 
+    def test_memory_that_is_filled_is_movement(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So does who copies an answer of a hundred mebibytes, for seconds on a crowded machine."""
+        stage = Stage(deadline=0.1)
+        stage.children = (1,)
+        filled = iter(range(0, 10**15, 2**20))
+        monkeypatch.setattr(procfs, "rss_bytes", lambda _pid: next(filled))
+        stage.soon = lambda: setattr(stage, "print", fingerprint(stage.looks))
+
+        assert not settled(stage)
+        assert stage.told[0][1]["why"] == "overdue"
+
     def test_an_empty_tree_may_still_fill(self) -> None:
         stage = Stage(deadline=0.01)
         stage.verdict, stage.members = Empty(since_ns=1), frozenset()
@@ -404,6 +415,29 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 def test_a_tree_that_spins_gets_only_the_time_that_nobody_else_wants(
     child: subprocess.Popen[bytes],
 ) -> None:
-    patience._set_nice([child.pid, 2**22 + 1], patience.SPIN_NICE)
+    patience._make_nice([child.pid, 2**22 + 1])
 
     assert os.getpriority(os.PRIO_PROCESS, child.pid) == 19
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the way back needs privilege")
+def test_a_tree_that_was_suspected_in_error_is_as_nice_as_it_was(
+    child: subprocess.Popen[bytes],
+) -> None:
+    os.setpriority(os.PRIO_PROCESS, child.pid, 5)
+    before = patience._make_nice([child.pid])
+
+    patience._undo_nice([child.pid, 2**22 + 1], before)
+
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == 5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the way back needs privilege")
+def test_who_was_born_beside_it_gets_the_share_of_the_others(
+    child: subprocess.Popen[bytes],
+) -> None:
+    patience._make_nice([child.pid])
+
+    patience._undo_nice([child.pid], {2**22 + 1: 3})
+
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == 3

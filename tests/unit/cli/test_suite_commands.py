@@ -99,7 +99,7 @@ def test_a_recorded_run_is_examined_without_running_anything(
 
 
 def test_the_options_of_pytest_begin_after_a_dash_or_at_the_first_path() -> None:
-    parser = cli._parser()
+    parser = cli._parser(["verify"])
 
     assert parser.parse_args(["verify", "--repeat", "2", "tests", "-k", "a"]).arguments == [
         "tests",

@@ -1,7 +1,7 @@
 """Jobs, checkouts and answers in one pool on the mock layer: who gets what, and when."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -19,7 +19,7 @@ from poolproof.pool.circuit_breaker import CircuitBreaker, Limits
 from poolproof.pool.pool import Pool
 from poolproof.pool.settings import PoolSettings
 from poolproof.sync import wait_for
-from poolproof.transport.base import WorkerSpec
+from poolproof.transport.base import Request, WorkerSpec
 from poolproof.transport.mock import MockTransport
 
 pytestmark = [pytest.mark.unit, pytest.mark.asyncio]
@@ -329,9 +329,40 @@ async def test_map_keeps_the_order_of_its_requests() -> None:
         assert await one.map(range(100)) == list(range(100))
 
 
+async def test_those_who_wait_in_line_are_sent_together() -> None:
+    """One frame each costs eight times as much."""
+    async with pool(ahead=10.0, most_ahead=64) as one:
+        await one.submit("the window is known")
+        link, batches = one.slots()[0].link, list[int]()
+        send = link.send
+
+        def counted(requests: Sequence[Request]) -> None:
+            batches.append(len(requests))
+            send(requests)
+
+        link.send = counted  # type: ignore[method-assign]
+        await asyncio.gather(*(one.submit(number) for number in range(640)))
+
+    assert sum(batches) == 640
+    assert len(batches) <= 20
+
+
+async def test_a_session_among_those_who_wait_keeps_its_worker_and_its_place() -> None:
+    async with pool(size=2, affinity="strict", most_ahead=1) as one:
+        await one.submit("first", session="a")
+        home = one.workers()[0] if one.workers()[0].jobs else one.workers()[1]
+        before = home.jobs
+        mixed = [one.submit(n, session="a" if n % 10 == 0 else None) for n in range(50)]
+        await asyncio.gather(*mixed)
+
+        assert one.affinity.hit_rate == 1
+        assert home.jobs - before >= 5
+        assert [n for n in Actor.begun[1:] if n % 10 == 0] == [0, 10, 20, 30, 40]
+
+
 async def test_what_stands_behind_a_job_that_turns_out_slow_goes_to_another_worker() -> None:
     async with pool(size=2) as one:
-        await one.map(range(200))
+        await asyncio.gather(*(one.submit(number) for number in range(200)))
         slow = one.submit(["gate", "a"])
         behind = [one.submit(number) for number in range(100)]
 
@@ -400,7 +431,7 @@ async def test_sessions_that_are_over_are_forgotten() -> None:
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_recalled_job_is_done_whether_its_worker_or_the_pool_is_faster(turns: int) -> None:
     async with pool(size=2) as one:
-        await one.map(range(200))
+        await asyncio.gather(*(one.submit(number) for number in range(200)))
         slow = one.submit(["gate", "a"])
         behind = [one.submit(number) for number in range(20)]
         await begun(201)

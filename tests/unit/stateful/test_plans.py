@@ -11,12 +11,12 @@ from poolproof.stateful.plans import (
     SimulatedJob,
     SimulatedPlan,
     load,
-    play_plan,
     save,
-    search_plan,
-    shrink_plan,
+    stack_of,
 )
+from poolproof.stateful.playing import VacuousPlanError, outcome, play_plan
 from poolproof.stateful.promises import BrokenPromiseError
+from poolproof.stateful.shrinking import search_plan, shrink_plan
 from poolproof.stateful.subject import Subject
 from tests.unit.stateful import toy
 
@@ -74,9 +74,96 @@ def test_forty_jobs_and_nine_faults_shrink_to_one_of_each(kind: type[toy.Toy]) -
     assert shrunk.confirmed
 
 
+@pytest.mark.parametrize(
+    ("jobs", "fault", "why"),
+    [
+        (1, AnchoredFault("kill", 0, "start", 2), "kill of worker 0 after start 2: only 1 came"),
+        (1, AnchoredFault("resize", 3, "end", 9), "resize to 3 after end 9: only 1 came"),
+        (
+            1,
+            AnchoredFault("pause", 1, "start", 1),
+            "pause of worker 1 .*: this pool offers no pause",
+        ),
+        (0, None, "no job was asked for"),
+    ],
+)
+def test_a_run_in_which_not_all_was_done_proves_nothing(
+    jobs: int, fault: AnchoredFault | None, why: str
+) -> None:
+    plan = SimulatedPlan(jobs=(SimulatedJob(),) * jobs, faults=(fault,) if fault else ())
+
+    error = play_plan(plan, of(toy.Toy)).error
+
+    assert isinstance(error, VacuousPlanError)
+    assert error.exit_code == 3
+    with pytest.raises(VacuousPlanError, match=why):
+        search_plan(plan, of(toy.Toy), seeds=5)
+
+
+class NobodyIsLeft(toy.Toy):
+    """Its workers come back only in a while."""
+
+    def start(self, number: int) -> None:
+        if number not in self.at_work and not self.begun:
+            super().start(number)
+
+    async def heal(self) -> None:
+        for number in range(2):
+            toy.Toy.start(self, number)
+
+
+def test_a_kill_that_meets_no_living_worker_proves_nothing() -> None:
+    kills = tuple(AnchoredFault("kill", 0, "start", 1) for _ in range(3))
+    plan = SimulatedPlan(jobs=(SimulatedJob(),), faults=kills)
+
+    assert "no worker lived then" in str(play_plan(plan, of(NobodyIsLeft)).error)
+
+
+def test_a_broken_promise_counts_though_faults_are_left() -> None:
+    faults = (AnchoredFault("kill", 0, "start", 1), AnchoredFault("kill", 0, "start", 99))
+    plan = SimulatedPlan(jobs=(SimulatedJob(),), faults=faults)
+
+    assert isinstance(outcome(plan, of(toy.LosesTheJobOfTheDead)), BrokenPromiseError)
+
+
+class Unusable(toy.Toy):
+    async def submit(self, job: int) -> None:
+        raise LookupError(job)
+
+
+def test_an_error_of_the_harness_is_no_finding() -> None:
+    plan = SimulatedPlan(jobs=(SimulatedJob(),))
+
+    with pytest.raises(LookupError):
+        search_plan(plan, of(Unusable))
+    with pytest.raises(LookupError):
+        outcome(plan, of(Unusable))
+    with pytest.raises(UsageError, match="expected a run that broke a promise, got LookupError"):
+        shrink_plan(plan, play_plan(plan, of(Unusable)), of(Unusable))
+
+
+@pytest.mark.parametrize("layer", ["mock", "bridge_mock"])
+def test_a_fault_that_is_anchored_to_a_start_hits_that_very_job(layer: str) -> None:
+    """The pool loses no job, so what tells of the hit is the error that the job's caller gets."""
+    plan = SimulatedPlan(
+        layer=layer,  # type: ignore[arg-type]
+        jobs=(SimulatedJob(),),
+        job_seconds=1.0,
+        faults=tuple(AnchoredFault("kill", worker, "start", 1) for worker in (0, 1)),
+    )
+    subjects: list[Subject] = []
+
+    def make(plan: SimulatedPlan) -> Subject:
+        subjects.append(stack_of(plan))
+        return subjects[-1]
+
+    assert play_plan(plan, make).error is None
+    assert subjects[0].outcomes()[1].text.startswith("WorkerDiedError")
+
+
 def test_a_fault_comes_after_its_event_and_not_before() -> None:
     jobs = (SimulatedJob(), SimulatedJob())
-    late = SimulatedPlan(jobs=jobs, faults=(AnchoredFault("kill", 0, "start", 3),))
+    late = SimulatedPlan(jobs=jobs, faults=(AnchoredFault("kill", 0, "end", 2),))
     first = SimulatedPlan(jobs=jobs, faults=(AnchoredFault("kill", 0, "start", 1),))
 
     assert play_plan(late, of(toy.LosesTheJobOfTheDead)).error is None
@@ -94,7 +181,7 @@ def test_a_saved_plan_is_read_again(tmp_path: Path) -> None:
     [
         "",
         "[]",
-        '{"layer": "full"}',
+        '{"layer": "full", "schedule": {"policy": "fifo"}}',
         '{"schema": 7}',
         '{"faults": [{"kind": "kil"}]}',
         '{"what": 1}',

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from poolproof import simulation
-from poolproof.sync import SyncTimeoutError, wait_all_tasks_blocked, wait_for
+from poolproof.sync import SyncTimeoutError, condition, wait_all_tasks_blocked, wait_for
 
 pytestmark = pytest.mark.unit
 
@@ -182,7 +182,10 @@ def test_with_a_cushion_what_comes_from_outside_is_waited_for() -> None:
 
 
 @RUNS
-def test_one_that_never_rests_is_named(run: Run) -> None:
+def test_one_that_never_rests_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In virtual time, which stands still meanwhile, by the number of turns."""
+    monkeypatch.setattr(condition, "_MAX_TURNS", 2000)
+
     async def spin() -> None:
         while True:  # noqa: ASYNC110 - to be always able to run
             await asyncio.sleep(0)

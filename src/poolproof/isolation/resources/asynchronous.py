@@ -7,7 +7,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from poolproof.isolation.blame import MOST_FRAMES, Notes, is_own, shortened
-from poolproof.isolation.resources.base import Change, Finding, State, others_run, shown
+from poolproof.isolation.resources.base import Change, Finding, State, living, others_run, shown
 from poolproof.isolation.resources.threads import doing, frame_of
 
 # The task in which anyio runs a test and its fixtures.
@@ -39,8 +39,8 @@ class Asynchronous:
                 found[task] = "task"
             elif getattr(task, "_log_traceback", False):
                 found[task] = "task-exception"
-        for loop in list(self.loops):
-            for generator in list(getattr(loop, "_asyncgens", ())):
+        for loop in living(self.loops):
+            for generator in living(getattr(loop, "_asyncgens", None)):
                 if generator.ag_frame is not None:
                     found[id(generator), loop] = "async-generator"
             for thread in busy(getattr(loop, "_default_executor", None)):
@@ -48,13 +48,12 @@ class Asynchronous:
         return found
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
-        """Report what is new, and of tasks not the one in which anyio runs the test."""
-        del notes
+        """Report what is new; of tasks not the one in which anyio runs the test, nor those on a fixture's loop."""
         kind = change.new
-        if kind == "task":
-            return _task(change.key)
-        if kind == "task-exception":
-            return _exception(change.key)
+        if kind in ("task", "task-exception"):
+            if not notes.mine_by(_thread_of(change.key)):
+                return None
+            return _task(change.key) if kind == "task" else _exception(change.key)
         if kind == "async-generator":
             return _generator(change.key)
         return _job(change.key) if kind == "executor-job" else None
@@ -78,7 +77,12 @@ def tasks() -> list[Any]:
     registered = getattr(module, "_scheduled_tasks", None)
     weak = module._all_tasks if registered is None else registered  # noqa: SLF001
     eager = getattr(module, "_eager_tasks", ())
-    return [*weak, *eager] if weak.data or eager else []
+    return [*living(weak), *eager] if weak.data or eager else []
+
+
+def _thread_of(task: Any) -> int | None:
+    """Return the thread in which a task's loop runs, None if it does not."""
+    return getattr(task.get_loop(), "_thread_id", None)
 
 
 def _task(task: Any) -> Finding | None:
@@ -105,12 +109,14 @@ def awaiting(task: Any) -> str:
         coroutine = getattr(coroutine, "cr_await", None)
     frames = chain or frames
     own = [frame for frame in frames if is_own(frame.f_code.co_filename)]
-    return f"awaits at {_place((own or frames)[-1])}" if frames else ""
+    if not frames:
+        return ""
+    frame = (own or frames)[-1]
+    return f"awaits at {_place(frame.f_code, frame.f_lineno)}"
 
 
-def _place(frame: Any) -> str:
-    code = frame.f_code
-    return f"{shortened(code.co_filename)}:{frame.f_lineno} in {code.co_qualname}"
+def _place(code: Any, line: int) -> str:
+    return f"{shortened(code.co_filename)}:{line} in {code.co_qualname}"
 
 
 def _exception(task: Any) -> Finding:
@@ -122,24 +128,23 @@ def _exception(task: Any) -> Finding:
 
 def raised(traceback: Any) -> str:
     """Return where an exception was raised: the innermost line of the user's own code, else of all."""
-    where = ""
+    places: list[tuple[Any, int]] = []
     while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if is_own(code.co_filename) or not where:
-            place = f"{shortened(code.co_filename)}:{traceback.tb_lineno}"
-            where = f"raised at {place} in {code.co_qualname}"
+        places.append((traceback.tb_frame.f_code, traceback.tb_lineno))
         traceback = traceback.tb_next
-    return where
+    own = [(code, line) for code, line in places if is_own(code.co_filename)]
+    return f"raised at {_place(*(own or places)[-1])}" if places else ""
 
 
 def _generator(key: Any) -> Finding | None:
     number, loop = key
-    for generator in list(getattr(loop, "_asyncgens", ())):
+    for generator in living(getattr(loop, "_asyncgens", None)):
         if id(generator) == number and generator.ag_frame is not None:
+            frame = generator.ag_frame
             return Finding(
                 resource="async-generator",
                 what=f"{generator.__qualname__} was begun and not closed",
-                where=f"suspended at {_place(generator.ag_frame)}",
+                where=f"suspended at {_place(frame.f_code, frame.f_lineno)}",
             )
     return None
 

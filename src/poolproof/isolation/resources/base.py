@@ -1,9 +1,9 @@
 """What every family of resources offers the guard: one cheap look, and a judgement of what has changed."""
 
 import threading
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from poolproof.isolation.blame import Notes
 
@@ -117,6 +117,16 @@ class Same:
 def others_run() -> bool:
     """Tell whether another thread runs, which may yet close what it has opened; alone, nothing changes by itself."""
     return threading.active_count() > 1
+
+
+def living(things: Any) -> list[Any]:
+    """Return what is in a weak set, or the keys of a weak mapping; a copy, for another thread may add to it."""
+    if things is None:
+        return []
+    references: list[Callable[[], Any]] = [
+        *things.data
+    ]  # in one step: no code in Python runs in it
+    return [thing for one in references if (thing := one()) is not None]
 
 
 MOST_SHOWN: Final = 120

@@ -1,6 +1,5 @@
 """Processes: those that a test has started, and the orphans that it let fall."""
 
-import gc
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from poolproof.isolation import processes
 from poolproof.isolation.blame import Notes, Site
+from poolproof.isolation.instances import instances
 from poolproof.isolation.resources.base import Change, Finding, State, shown
 from poolproof.watch import procfs
 
@@ -80,7 +80,7 @@ def collect(pid: int) -> None:
     """Wait for an ended child through the object that owns it, else in its stead."""
     owner = _owner(pid)
     with suppress(Exception):
-        if type(owner) is subprocess.Popen:
+        if isinstance(owner, subprocess.Popen):
             owner.wait(timeout=1)
             return
         if owner is not None:
@@ -100,8 +100,8 @@ def _children() -> Iterator[int]:
 def _owner(pid: int) -> Any:
     """Return the object that will wait for a child: multiprocessing's, else one of `subprocess`."""
     started: set[Any] = getattr(sys.modules.get("multiprocessing.process"), "_children", set())
-    opened: list[Any] = [o for o in gc.get_objects() if type(o) is subprocess.Popen]
-    return next((process for process in [*started, *opened] if process.pid == pid), None)
+    both: list[Any] = [*started, *instances(subprocess.Popen)]
+    return next((process for process in both if process.pid == pid), None)
 
 
 def _collected(pid: int) -> bool:
@@ -125,7 +125,7 @@ def _buried(pid: int) -> bool:
 def _origin(pid: int, argv: tuple[str, ...], notes: Notes) -> tuple[bool, Site | None]:
     """Return whether this process itself started it, and where; a fork has the command line of its parent."""
     forked = argv == procfs.cmdline(os.getpid())
-    for noted, site in reversed(notes.children):
+    for noted, site in reversed(notes.children.copy()):
         if noted == argv or (not noted and (forked or not argv)):
             return True, site
     owned = _owner(pid) is not None

@@ -1,6 +1,5 @@
 """Open file descriptors, and those among them that listen."""
 
-import gc
 import io
 import os
 import socket
@@ -10,7 +9,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 from poolproof.isolation.blame import Notes, shortened
-from poolproof.isolation.resources.base import Change, Finding, State, others_run
+from poolproof.isolation.instances import instances
+from poolproof.isolation.resources.base import Change, Finding, State, living, others_run
 
 _FOLDER: Final = "/proc/self/fd"
 
@@ -88,7 +88,7 @@ def _link(number: int) -> str | None:
 
 
 def _socket_at(number: int, notes: Notes) -> Any:
-    for owner in list(notes.sockets):
+    for owner in living(notes.sockets):
         with suppress(Exception):
             if owner.fileno() == number:
                 return owner
@@ -119,10 +119,8 @@ def _loop_of(number: int) -> Any:
         ("anon_inode:[eventpoll]", "socket:")
     ):
         return None
-    for thing in gc.get_objects():
-        if isinstance(thing, events.BaseSelectorEventLoop) and number in _descriptors_of(thing):
-            return thing
-    return None
+    loops = instances(events.BaseSelectorEventLoop)
+    return next((loop for loop in loops if number in _descriptors_of(loop)), None)
 
 
 def _descriptors_of(loop: Any) -> list[int]:
@@ -154,8 +152,8 @@ def _listening(number: int) -> str | None:
 
 def owners(number: int) -> Iterator[Any]:
     """Yield the sockets and files that own a descriptor."""
-    for thing in gc.get_objects():
-        if type(thing) is io.FileIO or isinstance(thing, socket.socket):
-            with suppress(Exception):
-                if thing.fileno() == number:
-                    yield thing
+    things: list[io.FileIO | socket.socket] = [*instances(io.FileIO), *instances(socket.socket)]
+    for thing in things:
+        with suppress(Exception):
+            if thing.fileno() == number:
+                yield thing

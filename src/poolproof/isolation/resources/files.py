@@ -34,9 +34,12 @@ class Files:
             pytest_keeps: the directory below which tests have their `tmp_path`.
         """
         self._notes = notes
-        self._root = os.path.realpath(root)
-        self._temporary = tempfile.gettempdir()
-        self._pytests = os.path.join(self._temporary, "pytest-of-")
+        temporary = tempfile.gettempdir()
+        self._places = {
+            os.path.join(temporary, ""): "temporary-file",
+            _of_pytest(temporary): "",
+            os.path.join(os.path.realpath(root), ""): "file",
+        }
         self._pytest_keeps = pytest_keeps
         self._leases = f"poolproof-{os.getuid()}"  # every run's, made by the first (leases.home)
 
@@ -59,13 +62,8 @@ class Files:
             return ""
         if name.startswith("__pycache__") or name.endswith(".pyc") or f"{os.sep}." in path:
             return ""
-        below = [
-            folder for folder in (self._root, self._temporary) if path.startswith(folder + os.sep)
-        ]
-        nearest = max(below, key=len, default="")
-        if nearest == self._root:
-            return "file"
-        return "temporary-file" if nearest and not path.startswith(self._pytests) else ""
+        below = [place for place in self._places if path.startswith(place)]
+        return self._places[max(below, key=len)] if below else ""
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
         """Report the topmost of what was made."""
@@ -85,6 +83,12 @@ class Files:
                 _remove_tree(path)
             else:
                 path.unlink()
+
+
+def _of_pytest(temporary: str) -> str:
+    """Return how all begins that pytest keeps from run to run; `tmp_path_factory` finds it in the same way."""
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT") or temporary
+    return os.path.join(os.path.realpath(root), "pytest-of-")
 
 
 def _of_multiprocessing() -> str:

@@ -80,7 +80,7 @@ class Functions:
 
     def _chosen(self) -> Iterator[tuple[str, types.ModuleType]]:
         watched = self._watched
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():
             wanted = watched.get(name)
             if wanted is None:
                 wanted = watched[name] = name in EVERYBODYS or _is_suites(module)
@@ -171,9 +171,9 @@ _OF_UNITTEST: Final = frozenset({"tearDown_exceptions", "_classSetupFailed", "_c
 
 def _classes() -> Iterator[type]:
     seen: set[type] = set()
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if _is_suites(module):
-            for value in list(module.__dict__.values()):
+            for value in module.__dict__.copy().values():
                 if isinstance(value, type) and value.__module__ == name and value not in seen:
                     seen.add(value)
                     yield value

@@ -5,11 +5,11 @@ import contextvars
 import gc
 import sys
 import threading
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any, Final
 
-from poolproof.isolation.blame import Notes, is_own
+from poolproof.isolation.blame import Notes, is_own, shortened
 from poolproof.isolation.resources.base import Change, Finding, Same, State, shown
 from poolproof.isolation.resources.settings import Setting, Settings
 
@@ -124,48 +124,73 @@ def _set_policy(old: Same) -> None:
 
 
 class ExitCallbacks:
-    """How many functions wait for the end of the interpreter. Which, it does not tell; so they stay."""
+    """The functions that wait for the end of the interpreter."""
 
     slugs = ("atexit",)
     steady = False
     fades = False
 
-    def __init__(self, pytest_has_some: Callable[[], bool]) -> None:
-        """Begin to count.
-
-        Args:
-            pytest_has_some: whether pytest has made its temporary directory, which registers callbacks.
-        """
-        weakref.finalize(self, int).detach()  # the first of these registers one for all of them
-        self._pytest_has_some = pytest_has_some
-        self._had = pytest_has_some()
-        self._own = 0
-        self._last = _count()
+    def __init__(self) -> None:
+        self._count = -1
+        self._state: State = {}
 
     def look(self) -> State:
-        """Count, without those of pytest."""
-        count = _count()
-        if not self._had and self._pytest_has_some():
-            self._had = True
-            self._own += count - self._last
-        self._last = count
-        return {"atexit": count - self._own}
+        """Return each callback, by number and name so that it is not kept alive; where none came, those of before."""
+        if self._count != (count := _count()):
+            self._count = count
+            self._state = {_key(one): True for one in _callbacks_at_exit()}
+        return self._state
 
     def judge(self, change: Change, notes: Notes) -> Finding | None:
-        """Report callbacks that came while nothing was imported: an import's belong to its module."""
-        assert isinstance(change.old, int)
-        assert isinstance(change.new, int)
-        came = change.new - change.old
-        if came <= 0 or notes.imported:
+        """Report a callback that came while nothing was imported: an import's belong to its module."""
+        present: dict[Hashable, Any] = {_key(one): one for one in _callbacks_at_exit()}
+        callback = present.get(change.key)
+        if callback is None or not change.appeared or notes.imported:
             return None
-        return Finding(resource="atexit", what=f"{came} more exit callback{'s' * (came > 1)}")
+        if (getattr(callback, "__module__", None) or "").startswith(_EVERYBODYS):
+            return None
+        code = getattr(callback, "__code__", None)
+        where = f"defined at {shortened(code.co_filename)}:{code.co_firstlineno}" if code else ""
+        return Finding(resource="atexit", what=f"exit callback {_called(callback)}", where=where)
 
     def undo(self, change: Change) -> None:
-        """Leave them: the interpreter does not say which they are."""
+        """Leave it: what it is to clear would stay for ever."""
 
 
-# There is no other way to see them.
+# There is no other way to see that one came; those that were taken out are counted, too.
 _count: Final[Callable[[], int]] = vars(atexit)["_ncallbacks"]
+# They register theirs at their first use, once for a whole process.
+_EVERYBODYS: Final = ("_pytest.", "weakref", "multiprocessing.util")
+
+
+class _Probe:
+    """Is equal to nothing, and notes who was compared with it."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.met: list[Any] = []
+
+    def __eq__(self, other: object) -> bool:
+        self.met.append(other)
+        return False
+
+
+def _callbacks_at_exit() -> list[Any]:
+    """Return them: no function lists them, but to take one out, it is compared with each."""
+    probe: Any = _Probe()
+    with suppress(Exception):  # what a stranger's object does when it is compared
+        atexit.unregister(probe)
+    return list(probe.met)
+
+
+def _called(callback: Any) -> str:
+    name = getattr(callback, "__qualname__", None)
+    return f"{callback.__module__}.{name}" if name else shown(callback)
+
+
+def _key(callback: Any) -> tuple[int, str]:
+    return id(callback), getattr(callback, "__qualname__", type(callback).__qualname__)
 
 
 class ContextVariables:

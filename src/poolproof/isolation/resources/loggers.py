@@ -25,7 +25,7 @@ class Loggers:
     def look(self) -> State:
         """Return what is configured; a logger as it is made has nothing to say."""
         found: dict[Hashable, object] = {_ROOT: _configuration(logging.root)}
-        for name, logger in list(logging.root.manager.loggerDict.items()):
+        for name, logger in logging.root.manager.loggerDict.copy().items():
             if isinstance(logger, logging.Logger):
                 configuration = _configuration(logger)
                 if configuration != _FRESH:

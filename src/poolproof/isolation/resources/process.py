@@ -191,7 +191,7 @@ class Environment:
             "_data"
         ].copy()  # 60 times cheaper than by the mapping
         if self._notes.variables:
-            for name, (value, _) in self._notes.variables.items():
+            for name, (value, _) in self._notes.variables.copy().items():
                 if os.environ.get(name) != value:
                     data["putenv", name] = value
         return data

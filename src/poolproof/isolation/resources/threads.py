@@ -4,11 +4,10 @@ import sys
 import threading
 import types
 import weakref
-from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from poolproof.isolation.blame import Notes, shortened
-from poolproof.isolation.resources.base import Change, Finding, State
+from poolproof.isolation.resources.base import Change, Finding, State, living
 
 
 class Threads:
@@ -18,7 +17,7 @@ class Threads:
     steady = False
     fades = True
 
-    def __init__(self, loops: Iterable[Any] = ()) -> None:
+    def __init__(self, loops: "weakref.WeakSet[Any] | None" = None) -> None:
         """Begin to watch.
 
         Args:
@@ -38,7 +37,7 @@ class Threads:
         site = notes.threads.get(thread)
         if not change.appeared or foreign or not thread.is_alive() or not notes.mine(site):
             return None
-        if _idles(thread) or any(_serves(thread, loop) for loop in list(self._loops)):
+        if _idles(thread) or any(_serves(thread, loop) for loop in living(self._loops)):
             return None
         kind = "daemon thread" if thread.daemon else "thread"
         where = f"started at {site}" if site else ""
@@ -56,13 +55,17 @@ class Threads:
         """Leave it: a thread cannot be ended from outside."""
 
 
-# Libraries that keep idle threads for the whole process: the module of their work, and the function of a busy one.
-_KEPT_IDLE: Final = {"trio._core._thread_cache": "_handle_job"}
+# Who keeps idle threads for the whole process: the module of their work, and the function in which they wait for more.
+_KEPT_IDLE: Final = {
+    "trio._core._thread_cache": "_work",
+    "poolproof.supervision.containment": "_run",
+}
 
 
 def _idles(thread: threading.Thread) -> bool:
-    busy = _KEPT_IDLE.get(getattr(getattr(thread, "_target", None), "__module__", ""))
-    return busy is not None and busy not in [code.co_name for code in _codes(thread)]
+    waits_in = _KEPT_IDLE.get(getattr(getattr(thread, "_target", None), "__module__", ""))
+    frame = frame_of(thread) if waits_in else None
+    return frame is not None and frame.f_code.co_name == waits_in
 
 
 def _serves(thread: threading.Thread, loop: Any) -> bool:
@@ -75,13 +78,6 @@ def frame_of(thread: threading.Thread) -> types.FrameType | None:
     """Return the innermost frame of a thread, None if it is ending."""
     frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return frames.get(thread.ident or 0)
-
-
-def _codes(thread: threading.Thread) -> Iterator[types.CodeType]:
-    frame = frame_of(thread)
-    while frame is not None:
-        yield frame.f_code
-        frame = frame.f_back
 
 
 def doing(thread: threading.Thread) -> str:

@@ -54,7 +54,7 @@ LEAKS = {
     "test_function": ("function", "test_settings: answer replaced"),
     "test_builtin": ("function", "time: time_ns replaced"),
     "test_attribute": ("class-attribute", "Planted: value changed"),
-    "test_exit_callback": ("atexit", "1 more exit callback"),
+    "test_exit_callback": ("atexit", "exit callback builtins.int"),
 }
 
 SEEN: dict[str, Any] = {}
@@ -380,4 +380,7 @@ def test_exit_callback() -> None:
 
 
 def test_exit_callback_next() -> None:
-    pass
+    import atexit  # noqa: PLC0415
+
+    atexit.register(float)
+    atexit.unregister(float)

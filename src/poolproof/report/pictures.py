@@ -1,0 +1,113 @@
+"""Pictures of what was measured, by matplotlib where it is installed (`poolproof[perf]`)."""
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from poolproof.load.result import LoadResult
+
+INK: Final = "#1f2933"
+BLUE: Final = "#1f5fa8"
+ORANGE: Final = "#c2570c"
+GREY: Final = "#7b8794"
+_WIDE: Final = (9.0, 6.4)
+_FLAT: Final = (7.0, 4.0)
+
+
+def available() -> bool:
+    """Tell whether pictures can be made."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def _axes(
+    rows: int, size: tuple[float, float], *, columns: int = 1, **more: Any
+) -> tuple[Any, list[Any]]:
+    import matplotlib as mpl  # noqa: PLC0415 - half a second, for who wants a picture
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, squeeze=False, layout="constrained", **more
+    )
+    found: list[Any] = list(axes.flat)
+    for axis in found:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(visible=True, color="#e4e7eb", linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.tick_params(colors=INK)
+    return figure, found
+
+
+def _save(figure: Any, path: Path) -> None:
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def load(result: LoadResult, path: Path) -> None:
+    """Draw a load over time: what was due and answered, its latency, what waited; with bands for faults."""
+    figure, (rate, latency, waiting) = _axes(3, _WIDE, sharex=True)
+    seconds = [row["second"] for row in result.series]
+    rate.step(seconds, [row["due"] for row in result.series], where="post", color=GREY, label="due")
+    answered = [row["answered"] for row in result.series]
+    rate.step(seconds, answered, where="post", color=BLUE, label="ended")
+    rate.set_ylabel("operations / s")
+    for key, label, color, style in (
+        ("p50_ms", "p50", BLUE, "-"),
+        ("p99_ms", "p99", ORANGE, "--"),
+        ("max_ms", "max", GREY, ":"),
+    ):
+        told = [(row["second"], row[key]) for row in result.series if key in row]
+        latency.plot(*zip(*told, strict=True), color=color, linestyle=style, label=label)
+    latency.set_yscale("log")
+    latency.set_ylabel("latency, ms")
+    waiting.step(
+        seconds, [row["waiting"] for row in result.series], where="post", color=INK, label="waiting"
+    )
+    workers = waiting.twinx()
+    live = [(row["second"], row["live"]) for row in result.series if "live" in row]
+    if live:
+        workers.step(
+            *zip(*live, strict=True), where="post", color=BLUE, linestyle="--", label="live workers"
+        )
+        workers.set_ylim(0, max(n for _, n in live) + 1)
+    workers.set_ylabel("live workers", color=BLUE)
+    waiting.set_ylabel("operations waiting")
+    waiting.set_xlabel("seconds")
+    for axis in (rate, latency, waiting):
+        for curve in result.curves:
+            end = curve.at_ms if curve.heal_ms is None else curve.heal_ms
+            axis.axvspan(curve.at_ms / 1e3, end / 1e3, color=ORANGE, alpha=0.25, linewidth=1.0)
+    for axis in (rate, latency):
+        axis.legend(loc="upper right", frameon=False, ncols=3)
+    figure.suptitle(f"{result.plan.target.name}: {result.verdict}", color=INK)
+    _save(figure, path)
+
+
+def scaling(panels: Mapping[str, Sequence[tuple[float, float]]], path: Path, *, up: str) -> None:
+    """Draw one panel for each parameter, named below it, all on one scale."""
+    figure, axes = _axes(1, (3.2 * len(panels), 3.4), columns=len(panels), sharey=True)
+    for axis, (across, points) in zip(axes, panels.items(), strict=True):
+        axis.plot(*zip(*points, strict=True), "o-", color=BLUE)
+        axis.set_xscale("log", base=2)
+        axis.set_ylim(bottom=0, top=1.1 * max(y for shown in panels.values() for _, y in shown))
+        axis.set_xticks([x for x, _ in points], [f"{x:g}" for x, _ in points])
+        axis.minorticks_off()
+        axis.set_xlabel(across)
+    axes[0].set_ylabel(up)
+    _save(figure, path)
+
+
+def intervals(rows: Sequence[tuple[str, float, float, float]], path: Path, *, across: str) -> None:
+    """Draw a point with its interval for each name; one is no change."""
+    figure, (axis,) = _axes(1, (_FLAT[0], 1.2 + 0.4 * len(rows)))
+    for place, (_, low, middle, high) in enumerate(reversed(rows)):
+        axis.plot([low, high], [place, place], color=BLUE, linewidth=2)
+        axis.plot([middle], [place], "o", color=INK)
+    axis.axvline(1.0, color=GREY, linestyle="--")
+    axis.set_yticks(range(len(rows)), [row[0] for row in reversed(rows)])
+    axis.set_xlabel(across)
+    _save(figure, path)

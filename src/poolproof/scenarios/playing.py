@@ -1,0 +1,264 @@
+"""A scenario, played: steady, then the load and the steps beside it, the heal, steady again, shutdown, judgement."""
+
+import asyncio
+import random
+from typing import Final
+
+import msgspec
+
+from poolproof.checkers import Verdict
+from poolproof.errors import UsageError
+from poolproof.scenarios import judging
+from poolproof.scenarios.data import Load, Scenario, Step, check
+from poolproof.scenarios.facts import Facts, JobFacts, Role
+from poolproof.scenarios.judging import Judgement
+from poolproof.scenarios.stage import Stage
+
+PATIENCE: Final = 3
+"""How many deadlines a caller is waited for before its job counts as unresolved."""
+RECOVERY_ROUNDS: Final = 200
+"""How often steadiness is looked for at most; a round in which nothing is answered ends the search earlier."""
+QUIET_ROUNDS: Final = 10
+FRESH_DEADLINE: Final = 10.0
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one play.
+
+    Attributes:
+        scenario: its name.
+        where: the layer, or the target.
+        seed: what decided whatever was drawn.
+        verdict: the worst of the judgements.
+        judgements: one for each criterion.
+        receipts: the evidence for each deed.
+        jobs: how many were asked for.
+        seconds: how long it took, on the stage's clock.
+        trace: the hash of a simulated play; empty otherwise.
+    """
+
+    scenario: str
+    where: str
+    seed: int
+    verdict: Verdict
+    judgements: tuple[Judgement, ...]
+    receipts: dict[str, tuple[str, ...]] = {}
+    jobs: int = 0
+    seconds: float = 0.0
+    trace: str = ""
+
+    @property
+    def broken(self) -> list[str]:
+        """The criteria that did not hold, in words."""
+        return [
+            f"{one.invariant}: expected {one.wanted}, got {one.got}"
+            for one in self.judgements
+            if one.verdict not in ("valid", "not applicable")
+        ]
+
+
+async def play(
+    scenario: Scenario, stage: Stage, *, seed: int, where: str, null: bool = False
+) -> Report:
+    """Play a scenario on a stage, which is opened and closed.
+
+    Args:
+        scenario: what is done.
+        stage: to what.
+        seed: decides whatever is drawn.
+        where: the stage, for people.
+        null: whether no deed is done; such a play is never better than unknown.
+
+    Raises:
+        UsageError: the scenario cannot be judged.
+    """
+    check(scenario)
+    if missing := {step.do for step in scenario.steps} - stage.offers - {"wait", "submit", "heal"}:
+        return _inapplicable(scenario, where, seed, sorted(missing))
+    facts = await _Play(scenario, stage, random.Random(seed), null=null).run()  # noqa: S311
+    judgements = judging.judge(scenario, facts)
+    return Report(
+        scenario=scenario.name,
+        where=where,
+        seed=seed,
+        verdict=judging.verdict(judgements),
+        judgements=judgements,
+        receipts={deed: tuple(told) for deed, told in facts.receipts.items()},
+        jobs=len(facts.jobs),
+        seconds=round(facts.seconds, 3),
+    )
+
+
+def _inapplicable(scenario: Scenario, where: str, seed: int, missing: list[str]) -> Report:
+    judgement = Judgement(
+        invariant="any",
+        verdict="not applicable",
+        wanted=f"something to which this can be done: {', '.join(missing)}",
+        got=where,
+    )
+    return Report(
+        scenario=scenario.name,
+        where=where,
+        seed=seed,
+        verdict="not applicable",
+        judgements=(judgement,),
+    )
+
+
+class _Play:
+    """One play while it goes on."""
+
+    def __init__(self, scenario: Scenario, stage: Stage, rng: random.Random, *, null: bool) -> None:
+        self.scenario, self.stage, self.rng, self.null = scenario, stage, rng, null
+        self.facts = Facts(wanted=scenario.workers)
+        self._submitted: dict[str, list[JobFacts]] = {}
+
+    async def run(self) -> Facts:
+        stage, facts = self.stage, self.facts
+        await stage.open()
+        began = stage.clock()
+        try:
+            await self._until_steady("steady")
+            facts.steady = facts.recovery_seconds is not None
+            facts.recovery_seconds = None
+            await self._harm()
+            await self._heal()
+            facts.live, facts.deaths = stage.live(), stage.deaths()
+            facts.repairs = tuple(stage.repairs())
+            facts.most_rss_bytes = stage.most_rss_bytes()
+        finally:
+            facts.closed = await stage.close()
+        facts.starts = stage.starts()
+        facts.seconds = stage.clock() - began
+        return facts
+
+    async def _harm(self) -> None:
+        """Have the load go on while the steps are done one after the other."""
+        load = self.scenario.load
+        clients = [asyncio.create_task(self._client(load)) for _ in range(load.clients)]
+        if not self.null:
+            for step in self.scenario.steps:
+                await self._step(step)
+        await asyncio.gather(*clients)
+
+    async def _client(self, load: Load) -> None:
+        stage = self.stage
+        until = stage.clock() + load.seconds * stage.pace
+        await stage.sleep(self.rng.uniform(0, load.think))
+        while stage.clock() < until:
+            job = self._ask("load", load=load)
+            await stage.settled([job], PATIENCE * load.deadline)
+            await stage.sleep(load.think)
+
+    def _ask(self, role: Role, *, load: Load, key: str = "") -> JobFacts:
+        job = self.stage.submit(
+            role,
+            body=load.body,
+            work=load.work,
+            deadline=load.deadline,
+            checked=load.checked,
+            key=key,
+        )
+        self.facts.jobs[job.number] = job
+        return job
+
+    async def _step(self, step: Step) -> None:
+        for time in range(step.times):
+            if time:
+                await self.stage.sleep(step.every)
+            await self._once(step)
+        if step.do != "delay":
+            await self.stage.sleep(step.seconds)
+
+    async def _once(self, step: Step) -> None:
+        if step.do == "wait":
+            return
+        if step.do == "heal":
+            await self.stage.heal()
+        elif step.do == "submit":
+            await self._submit(step)
+        else:
+            told = self.facts.receipts.setdefault(step.do, [])
+            await self.stage.do(step, self.rng)
+            if (evidence := self.stage.receipt(step.do)) is not None:
+                told.append(evidence)
+
+    async def _submit(self, step: Step) -> None:
+        """Submit all of a step's jobs in one turn; those that must fail are waited for."""
+        role: Role = "expected" if step.expect else "step"
+        deadline = step.deadline or self.scenario.load.deadline
+        load = Load(body=step.body, work=step.work, deadline=deadline)
+        jobs = [self._ask(role, load=load, key=step.key) for _ in range(step.count)]
+        self._submitted.setdefault(f"submit {step.body}", []).extend(jobs)
+        if step.expect:
+            await self.stage.settled(jobs, PATIENCE * deadline)
+
+    async def _heal(self) -> None:
+        stage, facts = self.stage, self.facts
+        for deed, told in facts.receipts.items():
+            if not told and (later := stage.receipt(deed)) is not None:
+                told.append(later)
+        for what, jobs in self._submitted.items():
+            evidence = stage.receipt(what) or self._begun(jobs)
+            facts.receipts[what] = [evidence] if evidence else []
+        await stage.heal()
+        await self._until_steady("fresh")
+        facts.healed = await stage.healed()
+        late = [job for job in facts.jobs.values() if job.ended is None]
+        await stage.settled(late, PATIENCE * self.scenario.load.deadline)
+
+    def _begun(self, jobs: list[JobFacts]) -> str | None:
+        """Return what the workers, or for those that never got there the pool, say of jobs that a step submitted."""
+        starts = self.stage.starts()
+        begun = sum(bool(starts.get(job.number)) for job in jobs)
+        refused = sum(bool(job.error) and not starts.get(job.number) for job in jobs)
+        told = f"of {len(jobs)} jobs {begun} were begun, say the workers, and {refused} refused"
+        return told if begun + refused else None
+
+    async def _until_steady(self, role: Role) -> None:
+        """Ask for jobs until so many in a row are answered rightly, with all workers up.
+
+        The budget begins anew with whatever is answered: a pool that comes back slowly is not given up, and one
+        that gives nothing is, after ten rounds.
+        """
+        stage, facts, began, quiet = self.stage, self.facts, self.stage.clock(), 0
+        for _ in range(RECOVERY_ROUNDS):
+            load = Load(deadline=FRESH_DEADLINE)
+            jobs = [stage.submit(role, deadline=load.deadline) for _ in range(self.scenario.steady)]
+            await stage.settled(jobs, PATIENCE * load.deadline)
+            if all(job.ok and job.right for job in jobs) and stage.live() >= facts.wanted:
+                facts.jobs |= {job.number: job for job in jobs}
+                facts.recovery_seconds = stage.clock() - began
+                return
+            answered = any(job.ok for job in jobs)
+            facts.jobs |= {job.number: _tried(job) for job in jobs}
+            quiet = 0 if answered else quiet + 1
+            if quiet >= QUIET_ROUNDS:
+                return
+            await stage.sleep(0.1)
+
+
+def _tried(job: JobFacts) -> JobFacts:
+    """A job of a round that was not steady yet tells nothing of what comes after; its integrity counts."""
+    job.role = "steady"
+    return job
+
+
+def ended(report: Report) -> int:
+    """Return the exit code of a verdict, as `poolproof check` has them."""
+    codes: dict[Verdict, int] = {"valid": 0, "by contract": 0, "invalid": 1}
+    return codes.get(report.verdict, 3)
+
+
+def known(scenarios: dict[str, Scenario], name: str) -> Scenario:
+    """Return the scenario of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name in scenarios:
+        return scenarios[name]
+    names = ", ".join(scenarios)
+    raise UsageError(
+        f"expected a scenario, or a TOML file that has one, got {name!r}; known are: {names}"
+    )

@@ -1,0 +1,68 @@
+"""`poolproof bench`, as its users run it, on pools of real processes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from poolproof.bench import measuring, versus
+from poolproof.cli import main
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sigterm_kept")]
+
+SLOWER = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+def old(workers):
+    return ThreadPoolExecutor(workers)
+
+class Slower(ThreadPoolExecutor):
+    def submit(self, function, /, *arguments):
+        return super().submit(delayed, function, *arguments)
+
+def delayed(function, *arguments):
+    time.sleep(0.002)
+    return function(*arguments)
+
+def new(workers):
+    return Slower(workers)
+"""
+
+
+def test_a_pool_is_measured_in_all_its_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measuring, "WORKERS", (1,))
+    monkeypatch.setattr(measuring, "PAYLOADS", (100, 102_400))
+    file = tmp_path / "bench.json"
+    code = main(
+        ["bench", "poolproof.stack:full", "--rounds", "1", "--for", "30ms", "--json", str(file)]
+    )
+    result = json.loads(file.read_bytes())
+    names = {measure["name"] for measure in result["measures"]}
+
+    assert code == 0
+    assert names == {
+        "start-up",
+        *(f"throughput, {n} in flight" for n in (1, 8, 64)),
+        *(f"latency {p}, 1 in flight" for p in ("p50", "p99")),
+        *(f"throughput, 8 in flight, {n} B" for n in (100, 102_400)),
+        "throughput, 64 in flight, 1 workers",
+        "death to replacement",
+        "resident memory of a worker",
+        "proportional memory of a worker",
+    }
+    assert not result["failures"]
+    assert all(len(m["samples"]) == len(m["calibration"]) for m in result["measures"])
+    assert "death to replacement" in capsys.readouterr().out
+
+
+def test_the_slower_of_two_is_found_by_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versus, "SLICE_SECONDS", 0.02)
+    (tmp_path / "pools.py").write_text(SLOWER)
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["bench", "pools.py:new", "--against", "pools.py:old"]) == 1
