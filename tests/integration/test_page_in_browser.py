@@ -59,7 +59,7 @@ def opened(browser: Any, file: Path, **options: Any) -> Iterator[Any]:
         **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
     )
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(20_000)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
