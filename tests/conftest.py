@@ -1,5 +1,9 @@
-"""What all tests share: how hard Hypothesis tries."""
+"""What all tests share: how hard Hypothesis tries, and whose SIGTERM is."""
 
+import signal
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 # The same examples in every run: a change is judged by what it changes. scripts/run_campaign.sh examples looks further.
@@ -9,3 +13,11 @@ settings.register_profile(
 # Chosen by --hypothesis-profile; scripts/run_campaign.sh examples takes the campaign's.
 settings.register_profile("campaign", max_examples=1000, deadline=None, derandomize=False)
 settings.load_profile("ci")
+
+
+@pytest.fixture
+def sigterm_kept() -> Iterator[None]:
+    """Give SIGTERM back to the test run: a command that is run within it takes the signal for its own process."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)

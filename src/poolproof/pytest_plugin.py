@@ -69,6 +69,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="write each test's outcome, durations, worker, leaks and waits to FILE, a JSON line a test",
     )
+    group.addoption(
+        "--poolproof-bench",
+        metavar="FILE",
+        help="write what the fixture `bench` measured to FILE, for `poolproof baseline`",
+    )
     group.addoption("--poolproof-order", metavar="FILE", help=argparse.SUPPRESS)
     group.addoption(
         "--layer",
@@ -94,6 +99,13 @@ def pytest_configure(config: pytest.Config) -> None:
     _offer_sandboxes(config)
     _offer_simulation(config)
     _offer_stacks(config)
+    _offer_measuring(config)
+
+
+def _offer_measuring(config: pytest.Config) -> None:
+    from poolproof import measured_tests  # noqa: PLC0415 (late, as the others)
+
+    config.pluginmanager.register(measured_tests, "poolproof-measured-tests")
 
 
 def _offer_stacks(config: pytest.Config) -> None:

@@ -1,5 +1,6 @@
 """The sound pools of the zoo are sound: what a checker finds in them is the checker's mistake."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -109,8 +110,11 @@ def throw(kind: type[Exception]) -> NoReturn:
 
 
 def children() -> set[int]:
-    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    found = set[int]()
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has ended since
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def eventually(fact: Callable[[], object]) -> None:

@@ -1,8 +1,6 @@
 """`poolproof bench`, as its users run it, on pools of real processes."""
 
 import json
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,7 @@ import pytest
 from poolproof.bench import measuring, versus
 from poolproof.cli import main
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sigterm_kept")]
 
 SLOWER = """
 import time
@@ -30,14 +28,6 @@ def delayed(function, *arguments):
 def new(workers):
     return Slower(workers)
 """
-
-
-@pytest.fixture(autouse=True)
-def _signal() -> Iterator[None]:
-    """The command takes SIGTERM for its own process; here that is the whole test run's."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def test_a_pool_is_measured_in_all_its_ways(

@@ -1,8 +1,6 @@
 """`poolproof load`, as its users run it, on pools of real processes."""
 
 import json
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +8,9 @@ import pytest
 
 from poolproof.cli import main
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sigterm_kept")]
 
 POOL = "multiprocessing.Pool"
-
-
-@pytest.fixture(autouse=True)
-def _signal() -> Iterator[None]:
-    """The command takes SIGTERM for its own process; here that is the whole test run's."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 def loaded(tmp_path: Path, *options: str, target: str = POOL) -> tuple[int, Any]:

@@ -51,8 +51,8 @@ class Options:
     target: Target
     run: str
     directory: Path
-    rounds: int = 5
-    seconds: float = 0.5
+    rounds: int = 15
+    seconds: float = 0.2
 
 
 @dataclass(slots=True)

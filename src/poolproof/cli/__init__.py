@@ -22,7 +22,7 @@ OWN_ERROR = 4
 
 COMMANDS = (
     *("check", "replay", "report", "recheck", "diff", "promote", "faults"),
-    *("load", "bench"),
+    *("load", "bench", "baseline"),
     *("verify", "bisect", "doctor", "scan"),
     *("conformance", "reap", "tree"),
 )

@@ -26,8 +26,8 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
     targeting.add_target(parser)
     add = parser.add_argument
-    add("--rounds", type=int, default=5, help="samples of each measure (5)")
-    add("--for", dest="seconds", default="500ms", metavar="TIME", help="one sample (500ms)")
+    add("--rounds", type=int, default=15, help="samples of each measure (15)")
+    add("--for", dest="seconds", default="200ms", metavar="TIME", help="one sample (200ms)")
     add(
         "--against",
         metavar="TARGET",

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import os
 import random
 import shutil
 import sys

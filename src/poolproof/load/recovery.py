@@ -70,22 +70,24 @@ def curve(
         until: when the load ended, or the next fault began.
     """
     wide = _width(good, at)
-    counts = _widened(good, wide)
-    first, last = at // (SLICE_NS * wide), until // (SLICE_NS * wide)
-    before = range(max(0, first - BEFORE_NS // (SLICE_NS * wide)), first)
+    slice_ns, counts = SLICE_NS * wide, _widened(good, wide)
+    first, last = at // slice_ns, until // slice_ns
+    before = range(max(0, first - BEFORE_NS // slice_ns), first)
     level = statistics.median([counts.get(n, 0) for n in before]) if before else 0.0
     low = [n for n in range(first, last) if counts.get(n, 0) < _bound(level)]
+    origin = at if heal is None else heal
+    bad = [(n * slice_ns, (n + 1) * slice_ns) for n in low] + _short(live, workers, until)
+    back = _back(bad, origin, until)
+    dip = [n for n in low if back is None or n * slice_ns < max(back, origin)]
     seen = [t for t in (*failed, *births) if t >= at]
     return Curve(
         fault=fault,
         at_ms=at * _MS,
         heal_ms=None if heal is None else heal * _MS,
         detected_ms=(min(seen) - at) * _MS if seen else None,
-        repaired_ms=_repaired(
-            low, wide, at if heal is None else heal, live=live, workers=workers, until=until
-        ),
-        depth=max((1 - counts.get(n, 0) / level for n in low), default=0.0),
-        dip_ms=len(low) * wide * SLICE_NS * _MS,
+        repaired_ms=None if back is None else (back - origin) * _MS,
+        depth=max((1 - counts.get(n, 0) / level for n in dip), default=0.0),
+        dip_ms=len(dip) * slice_ns * _MS,
     )
 
 
@@ -107,20 +109,17 @@ def _bound(level: float) -> float:
     return min(LOW_SHARE * level, level - 3 * math.sqrt(level))
 
 
-def _repaired(
-    low: Sequence[int],
-    wide: int,
-    origin: int,
-    *,
-    live: Sequence[tuple[int, int]],
-    workers: int,
-    until: int,
-) -> float | None:
-    """Return how long after the origin all was back and stayed so; None if it did not within the run."""
-    back = max([(n + 1) * wide * SLICE_NS for n in low], default=origin)
-    short = [place for place, (t, n) in enumerate(live) if t >= origin and n < workers]
-    if short:
-        if short[-1] + 1 == len(live):
+def _short(live: Sequence[tuple[int, int]], workers: int, until: int) -> list[tuple[int, int]]:
+    """Return the times in which workers were missing: from each look that found it so to the next."""
+    ends = [t for t, _ in live[1:]] + [until]
+    return [(t, end) for (t, n), end in zip(live, ends, strict=True) if n < workers]
+
+
+def _back(bad: Sequence[tuple[int, int]], origin: int, until: int) -> int | None:
+    """Return when the first window began, from the origin on, in which nothing was bad for long enough."""
+    for begin in sorted({origin, *(end for _, end in bad if end > origin)}):
+        if begin + STEADY_NS > until:
             return None
-        back = max(back, live[short[-1] + 1][0])
-    return max(0.0, (back - origin) * _MS) if back + STEADY_NS <= until else None
+        if not any(first < begin + STEADY_NS and end > begin for first, end in bad):
+            return begin
+    return None

@@ -1,7 +1,7 @@
 """The supervision tree of a stack: the base first, then the layer, which requires all of it."""
 
+import asyncio
 import contextlib
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -13,7 +13,7 @@ from poolproof.pool.circuit_breaker import CircuitBreaker
 from poolproof.pool.failover import Fallback, Step
 from poolproof.pool.job import Job
 from poolproof.pool.lease import Checkout
-from poolproof.pool.pool import Pool
+from poolproof.pool.pool import Pool, clock_of
 from poolproof.pool.settings import MS
 from poolproof.stack.environment import Environment, known_layer
 from poolproof.stack.orchestrator import Orchestrator
@@ -99,7 +99,7 @@ def _pool_on(env: Environment, step: Step) -> Pool:
 
 def _fallen(env: Environment, error: StartFailedError) -> bool:
     """Take the declared way down, in the sight of everybody; False if there is none further."""
-    now = time.monotonic_ns()
+    now = _now_ns()
     fallback = None if env.failover is None else env.failover.fall(str(error), now)
     if fallback is None:
         return False
@@ -144,7 +144,7 @@ class Stack:
         await self.pool.close()
         await self.tree.supervisor.terminate_child("pool")
         await self.tree.supervisor.delete_child("pool")
-        self.env.ledger.note((time.monotonic_ns(), PHASE, POOL, None, data))
+        self.env.ledger.note((_now_ns(), PHASE, POOL, None, data))
         self.env = replace(self.env, layer=known, failover=None)
         try:
             await self.tree.supervisor.start_child(_layer(self.env))
@@ -215,7 +215,7 @@ async def start_stack(
         UsageError: what was asked for cannot be done on this layer.
         StartError: a part of the base did not start; the same.
     """
-    begun = time.monotonic_ns()
+    begun = _now_ns()
     try:
         tree = await start_isolated_supervisor(
             build_supervision_tree(env),
@@ -235,8 +235,12 @@ async def start_stack(
     except BaseException:
         env.ledger.close()
         raise
-    _note_setup(env, (time.monotonic_ns() - begun) // MS)
+    _note_setup(env, (_now_ns() - begun) // MS)
     return Stack(env, tree)
+
+
+def _now_ns() -> int:
+    return clock_of(asyncio.get_running_loop())()
 
 
 def _note_setup(env: Environment, took_ms: int) -> None:
@@ -246,7 +250,7 @@ def _note_setup(env: Environment, took_ms: int) -> None:
     data = {"what": "slow setup", "took_ms": took_ms, "setup_ms": env.setup_ms}
     text = f"expected the stack to be up within {env.setup_ms} ms, got {took_ms} ms"
     # Whoever reads the history is told: the orchestrator, which logs it.
-    env.ledger.note((time.monotonic_ns(), NOTE, POOL, None, data, None, text))
+    env.ledger.note((_now_ns(), NOTE, POOL, None, data, None, text))
     env.ledger.flush()
 
 

@@ -19,7 +19,7 @@ from tests.unit.stateful.rules import all_taken
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 # 80, or a campaign's 1,000: the profile's, or twice as many in CI.
-EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", max(80, settings.default.max_examples)))
+EXAMPLES = int(os.environ.get("POOLPROOF_MACHINE_EXAMPLES", max(80, settings().max_examples)))
 ZOO_EXAMPLES = 3000
 
 caught: list[str] = []

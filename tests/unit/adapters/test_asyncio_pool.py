@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Self
@@ -260,11 +261,17 @@ def test_what_happens_during_a_stall_comes_in_one_turn_after_it() -> None:
     order = list[str]()
 
     def script(adapter: AsyncioPool) -> None:
-        adapter.stall(0.05)
-        first = adapter.on_loop(lambda: adapter_turn("first"))
-        second = adapter.on_loop(lambda: adapter_turn("second"))
-        first.result()
-        second.result()
+        for stall_seconds in (0.05, 0.2, 0.8, 3.2):  # longer where this thread was not let in
+            order.clear()
+            until = time.monotonic() + stall_seconds
+            adapter.stall(stall_seconds)
+            first = adapter.on_loop(lambda: adapter_turn("first"))
+            second = adapter.on_loop(lambda: adapter_turn("second"))
+            in_time = time.monotonic() < until
+            first.result()
+            second.result()
+            if in_time:
+                return
 
     def adapter_turn(name: str) -> None:
         order.append(name)

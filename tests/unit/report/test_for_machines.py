@@ -38,7 +38,7 @@ def result(*checks: Entry, **fields: Any) -> Result:
             "target": "pkg:make",
             "verdict": "invalid",
             "seed": 7,
-            "environment": {"cwd": "/work"},
+            "environment": {"cwd": "/srv"},
             "checks": checks,
             "crash_points": CrashPoints(),
             "faults": (),
@@ -112,9 +112,9 @@ def test_an_annotation_is_one_line_with_nothing_that_ends_it_early() -> None:
 @pytest.mark.parametrize(
     ("target", "points", "place"),
     [
-        ("/work/sub/pools.py:make", (), "file=sub/pools.py,"),
-        ("/work/sub/pools.py:make", ("pools.py:12-14",), "file=sub/pools.py,line=12,"),
-        ("/work/sub/pools.py:make", ("other.py:12",), "file=sub/pools.py,"),
+        ("/srv/sub/pools.py:make", (), "file=sub/pools.py,"),
+        ("/srv/sub/pools.py:make", ("pools.py:12-14",), "file=sub/pools.py,line=12,"),
+        ("/srv/sub/pools.py:make", ("other.py:12",), "file=sub/pools.py,"),
         ("/elsewhere/pools.py:make", (), ""),
         ("pkg.module:make", ("pkg/module.py:3",), ""),
     ],

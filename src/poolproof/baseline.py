@@ -1,0 +1,264 @@
+"""Kept measurements: saved with where they were taken, compared with new ones, pruned."""
+
+import dataclasses
+import datetime as dt
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from poolproof.bench import fingerprint
+from poolproof.bench.result import BenchResult, Measure
+from poolproof.comparison import EFFECT, Comparison, compare_samples
+from poolproof.errors import UsageError
+from poolproof.latency import Histogram
+from poolproof.load.result import LoadResult
+
+DIRECTORY: Final = Path(".poolproof", "baselines")
+SCHEMA: Final = 1
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MS: Final = 1e-3
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement that is kept.
+
+    Attributes:
+        name: its name, and its file's.
+        saved_at: when, in UTC, as ISO 8601.
+        result: what was measured, with its fingerprint and the load of the machine.
+    """
+
+    name: str
+    saved_at: str
+    result: BenchResult
+    schema: int = SCHEMA
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One measure, then and now.
+
+    Attributes:
+        measure: its name.
+        comparison: the verdict.
+        machine: how many times as long the calibration took now; 1 where there is none.
+        note: why the verdict is not what the times alone say; empty where it is.
+    """
+
+    measure: str
+    comparison: Comparison
+    machine: float
+    note: str = ""
+
+
+def read_results(paths: Iterable[Path]) -> BenchResult:
+    """Return what files hold that `bench --json` or `load --json` wrote; the samples of several are put together.
+
+    Raises:
+        UsageError: there is no such file, it is none of these, or they are of different machines.
+    """
+    results = [_read(path) for path in paths]
+    if not results:
+        raise UsageError("expected a file that `bench --json` or `load --json` wrote, got none")
+    first = results[0]
+    for other in results[1:]:
+        if different := fingerprint.differences(first.fingerprint, other.fingerprint):
+            raise UsageError(f"expected files of one machine, got {'; '.join(different)}")
+    return msgspec.structs.replace(first, measures=tuple(_together(results)))
+
+
+def _read(path: Path) -> BenchResult:
+    try:
+        data = msgspec.json.decode(path.read_bytes())
+        if isinstance(data, dict) and "measures" in data:
+            return msgspec.convert(data, BenchResult)
+        loads = msgspec.convert(data if isinstance(data, list) else [data], list[LoadResult])
+        return of_loads(loads)
+    except OSError as error:
+        raise UsageError(
+            f"expected a file that `bench --json` or `load --json` wrote, got {error}"
+        ) from error
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"expected what `bench --json` or `load --json` wrote in {path}, got: {error}"
+        ) from error
+
+
+def of_loads(results: Sequence[LoadResult]) -> BenchResult:
+    """Return loads as measures: a sample of each percentile a load, of the curve of recovery one a fault.
+
+    Raises:
+        UsageError: one of them is void: it proves nothing, so it is no baseline; or there is none.
+    """
+    if not results:
+        raise UsageError("expected what `bench --json` or `load --json` wrote, got no load")
+    found: dict[str, list[float]] = {}
+    for result in results:
+        if result.verdict == "void":
+            raise UsageError(
+                f"expected loads that were offered, got a void one: {result.reasons[0]}"
+            )
+        for name, value in _load_samples(result):
+            found.setdefault(name, []).append(value)
+    return BenchResult(
+        target=results[0].plan.target.name,
+        measures=tuple(
+            Measure(name=name, unit="s", better="less", samples=tuple(values))
+            for name, values in found.items()
+        ),
+        latency=Histogram().summary(),
+        failures={},
+        fingerprint=fingerprint.take(),
+        load_before=results[0].load_before,
+        load_after=results[-1].load_after,
+    )
+
+
+def _load_samples(result: LoadResult) -> Iterator[tuple[str, float]]:
+    how = f"{result.loop}, {result.plan.shape}, {result.plan.rate:g}/s"
+    for name in ("p50", "p99", "p999"):
+        yield f"latency {name}, {how}", getattr(result.latency, name) * _MS
+    for curve in result.curves:
+        for name in ("detected", "repaired", "dip"):
+            value: float | None = getattr(curve, f"{name}_ms")
+            if value is not None:
+                # A dip of nothing is as good as can be; of times, though, only the logarithm is compared.
+                yield f"{curve.fault} {name}, {how}", max(value, 1e-3) * _MS
+
+
+def _together(results: Sequence[BenchResult]) -> Iterator[Measure]:
+    found: dict[str, list[Measure]] = {}
+    for result in results:
+        for measure in result.measures:
+            found.setdefault(measure.name, []).append(measure)
+    for parts in found.values():
+        yield msgspec.structs.replace(
+            parts[0],
+            samples=tuple(s for part in parts for s in part.samples),
+            calibration=tuple(c for part in parts for c in part.calibration),
+        )
+
+
+def save(name: str, result: BenchResult, directory: Path = DIRECTORY) -> Path:
+    """Keep a measurement under a name; one of that name is replaced. Return its file.
+
+    Raises:
+        UsageError: the name cannot be a file's.
+    """
+    path = _path(name, directory)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    kept = Baseline(name=name, saved_at=now, result=result)
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+    return path
+
+
+def load(name: str, directory: Path = DIRECTORY) -> Baseline:
+    """Return the baseline of that name.
+
+    Raises:
+        UsageError: there is none that this version reads; says which there are.
+    """
+    path = _path(name, directory)
+    if not path.exists():
+        there = ", ".join(one.name for one in kept(directory)) or "none"
+        raise UsageError(f"expected a baseline in {directory}, got {name!r}; there are: {there}")
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Baseline)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise UsageError(f"expected a baseline in {path}, got: {error}; save it anew") from error
+    if found.schema != SCHEMA:
+        raise UsageError(f"expected schema {SCHEMA} in {path}, got {found.schema}; save it anew")
+    return found
+
+
+def _path(name: str, directory: Path) -> Path:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"expected a name of letters, digits, '.', '_' and '-', got {name!r}")
+    return directory / f"{name}.json"
+
+
+def kept(directory: Path = DIRECTORY) -> list[Baseline]:
+    """Return all baselines that can be read, the oldest first."""
+    found: list[Baseline] = []
+    for path in sorted(directory.glob("*.json")):
+        try:
+            found.append(msgspec.json.decode(path.read_bytes(), type=Baseline))
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            continue
+    return sorted(found, key=lambda one: one.saved_at)
+
+
+def prune(keep: int, directory: Path = DIRECTORY) -> list[str]:
+    """Remove all but the newest `keep`; return the names of those that went."""
+    gone = [one.name for one in kept(directory)][: -keep or None]
+    for name in gone:
+        _path(name, directory).unlink(missing_ok=True)
+    return gone
+
+
+def compare(
+    old: Baseline, new: BenchResult, *, calibrated: bool = False, effect: float = EFFECT
+) -> list[Change]:
+    """Return what became of each measure that both have.
+
+    Args:
+        old: what was kept.
+        new: what was measured now.
+        calibrated: whether to compare multiples of the calibration, as must be on another machine.
+        effect: the least relative change that counts.
+
+    Raises:
+        UsageError: they are of different machines, and `calibrated` was not asked for; or no measure is common.
+    """
+    different = fingerprint.differences(old.result.fingerprint, new.fingerprint)
+    if different and not calibrated:
+        raise UsageError(
+            f"expected a baseline of a machine like this one, got {'; '.join(different)};"
+            " --calibrated compares multiples of the calibration instead"
+        )
+    before = {measure.name: measure for measure in old.result.measures}
+    pairs = [(before[one.name], one) for one in new.measures if one.name in before]
+    if calibrated:
+        pairs = [pair for pair in pairs if all(len(m.calibration) == len(m.samples) for m in pair)]
+    if not pairs:
+        raise UsageError(f"expected a measure that {old.name} has, too, got none")
+    judge = _by_calibration if calibrated else _by_time
+    return [judge(then, now, effect) for then, now in pairs]
+
+
+def _by_calibration(then: Measure, now: Measure, effect: float) -> Change:
+    found = compare_samples(then.ratios(), now.ratios(), effect=effect)
+    return Change(measure=now.name, comparison=found, machine=_machine(then, now))
+
+
+def _by_time(then: Measure, now: Measure, effect: float) -> Change:
+    """Compare times, and call no change what the calibration beside them has seen as well, or does not confirm."""
+    found = compare_samples(then.costs(), now.costs(), effect=effect)
+    if not (then.calibration and now.calibration) or found.verdict in ("same", "inconclusive"):
+        return Change(measure=now.name, comparison=found, machine=_machine(then, now))
+    beside = _by_calibration(then, now, effect)
+    if beside.comparison.verdict == found.verdict:
+        return Change(measure=now.name, comparison=found, machine=beside.machine)
+    note = (
+        f"times alone say {found.verdict}; the calibration took {beside.machine:.2f} times as long"
+    )
+    doubted = dataclasses.replace(found, verdict="inconclusive")
+    return Change(measure=now.name, comparison=doubted, machine=beside.machine, note=note)
+
+
+def _machine(then: Measure, now: Measure) -> float:
+    if not (then.calibration and now.calibration):
+        return 1.0
+    return compare_samples(then.calibration, now.calibration).ratio
+
+
+def worst(changes: Sequence[Change]) -> str:
+    """Return the verdict on all: `slower` if one is, `inconclusive` if nothing is certain, else the best that is."""
+    verdicts = {change.comparison.verdict for change in changes}
+    for verdict in ("slower", "faster", "same"):
+        if verdict in verdicts:
+            return verdict
+    return "inconclusive"

@@ -1,0 +1,56 @@
+"""A comparison with what was kept, on a terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from poolproof.baseline import Baseline, Change, worst
+from poolproof.report.terminal import plain_console
+
+STYLES = {"slower": "bold red", "faster": "green", "same": "", "inconclusive": "yellow"}
+
+
+def show(old: Baseline, changes: Sequence[Change], console: Console | None = None) -> None:
+    """Print what became of each measure."""
+    console = console or plain_console()
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for name in ("measure", "verdict", "ratio", "interval", "samples", "machine"):
+        table.add_column(name, justify="left" if name in ("measure", "verdict") else "right")
+    for change in changes:
+        found = change.comparison
+        table.add_row(
+            change.measure,
+            Text(found.verdict, style=STYLES[found.verdict]),
+            f"{found.ratio:.3f}",
+            f"{found.low:.3f} to {found.high:.3f}",
+            str(found.samples),
+            f"{change.machine:.3f}",
+        )
+    console.print(table)
+    for change in changes:
+        if change.note:
+            console.print(Text(f"  {change.measure}: {change.note}"))
+    title = Text(f"\n{worst(changes).upper()}", style=STYLES[worst(changes)])
+    console.print(title.append(f"  against {old.name}, of {old.saved_at}", style="default"))
+
+
+def show_kept(kept: Sequence[Baseline], console: Console | None = None) -> None:
+    """Print which baselines there are."""
+    console = console or plain_console()
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for name in ("baseline", "saved", "target", "measures", "Python", "machine", "load"):
+        table.add_column(name)
+    for one in kept:
+        facts = one.result.fingerprint
+        table.add_row(
+            one.name,
+            one.saved_at,
+            one.result.target,
+            str(len(one.result.measures)),
+            str(facts["python"]),
+            f"{facts['cpu']}, {facts['cores']} cores",
+            f"{one.result.load_before:.1f}",
+        )
+    console.print(table)

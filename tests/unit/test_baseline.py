@@ -1,0 +1,152 @@
+"""Baselines: kept, compared with doubt where the machine moved, refused across machines."""
+
+import math
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from poolproof import baseline
+from poolproof.bench import fingerprint
+from poolproof.bench.result import BenchResult, Measure
+from poolproof.cli import main
+from poolproof.errors import UsageError
+from poolproof.latency import Histogram
+
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("sigterm_kept")]
+
+
+def measured(
+    seed: int, *, scale: float = 1.0, machine: float = 1.0, calibrated: bool = True, **facts: Any
+) -> BenchResult:
+    """Forty samples of a time and a rate: both grow with scale and machine, the calibration with the machine."""
+    rng = Random(seed)
+
+    def samples(middle: float) -> tuple[float, ...]:
+        return tuple(middle * math.exp(rng.gauss(0, 0.01)) for _ in range(40))
+
+    calibration = samples(0.002 * machine) if calibrated else ()
+    took = scale * machine
+    return BenchResult(
+        target="a.b:c",
+        measures=(
+            Measure(
+                name="time", unit="s", better="less", samples=samples(took), calibration=calibration
+            ),
+            Measure(
+                name="rate",
+                unit="/s",
+                better="more",
+                samples=samples(1 / took),
+                calibration=calibration,
+            ),
+        ),
+        latency=Histogram().summary(),
+        failures={},
+        fingerprint={**fingerprint.take(), **facts},
+        load_before=0.0,
+        load_after=0.0,
+    )
+
+
+def verdicts(old: BenchResult, new: BenchResult, **options: Any) -> list[str]:
+    kept = baseline.Baseline(name="old", saved_at="2026-01-01", result=old)
+    return [one.comparison.verdict for one in baseline.compare(kept, new, **options)]
+
+
+def test_the_same_is_the_same_and_a_change_is_one_for_times_and_rates() -> None:
+    assert verdicts(measured(1), measured(2)) == ["same", "same"]
+    assert verdicts(measured(1), measured(2, scale=1.1)) == ["slower", "slower"]
+    assert verdicts(measured(1), measured(2, scale=0.9)) == ["faster", "faster"]
+
+
+def test_what_the_machine_did_is_not_charged_to_the_code() -> None:
+    """The ablation: without calibration, a machine that is a third slower makes a regression."""
+    slow = measured(2, machine=1.3)
+
+    assert verdicts(measured(1), slow) == ["inconclusive"] * 2
+    assert (
+        verdicts(measured(1, calibrated=False), measured(2, machine=1.3, calibrated=False))
+        == ["slower"] * 2
+    )
+
+
+def test_another_machine_is_refused_or_compared_by_calibration() -> None:
+    other = measured(2, machine=2.0, cores=96)
+
+    with pytest.raises(UsageError, match="a baseline of a machine like this one, got cores"):
+        verdicts(measured(1), other)
+    assert verdicts(measured(1), other, calibrated=True) == ["same", "same"]
+
+
+def test_no_common_measure_is_no_comparison() -> None:
+    new = msgspec.structs.replace(measured(1), measures=())
+    with pytest.raises(UsageError, match="expected a measure that old has, too"):
+        verdicts(measured(1), new)
+
+
+def test_baselines_are_kept_listed_and_pruned(tmp_path: Path) -> None:
+    for number in range(3):
+        baseline.save(f"b{number}", measured(number), tmp_path)
+
+    assert baseline.load("b1", tmp_path).result == measured(1)
+    (tmp_path / "torn.json").write_text("{")
+    assert {one.name for one in baseline.kept(tmp_path)} == {"b0", "b1", "b2"}
+    assert len(baseline.prune(1, tmp_path)) == 2
+    assert len(baseline.kept(tmp_path)) == 1
+    assert len(baseline.prune(0, tmp_path)) == 1
+
+
+@pytest.mark.parametrize("name", ["../up", "", ".hidden", "a/b"])
+def test_a_name_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="expected a name of letters"):
+        baseline.save(name, measured(1), tmp_path)
+
+
+def test_a_baseline_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    baseline.save("main", measured(1), tmp_path)
+    with pytest.raises(UsageError, match="got 'mian'; there are: main"):
+        baseline.load("mian", tmp_path)
+    (tmp_path / "old.json").write_bytes(
+        msgspec.json.encode(
+            baseline.Baseline(name="old", saved_at="", result=measured(1), schema=0)
+        )
+    )
+    with pytest.raises(UsageError, match="expected schema 1"):
+        baseline.load("old", tmp_path)
+
+
+def test_the_command_says_it_by_its_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"old": measured(1), "same": measured(2), "slow": measured(3, scale=1.2)}
+    for name, result in files.items():
+        (tmp_path / f"{name}.json").write_bytes(msgspec.json.encode(result))
+    where = ["--dir", str(tmp_path / "kept")]
+
+    assert main(["baseline", "save", "main", str(tmp_path / "old.json"), *where]) == 0
+    assert main(["baseline", "compare", "main", str(tmp_path / "same.json"), *where]) == 0
+    assert main(["baseline", "compare", "main", str(tmp_path / "slow.json"), *where]) == 1
+    assert "SLOWER  against main" in capsys.readouterr().out
+    assert main(["baseline", "list", *where]) == 0
+    assert "a.b:c" in capsys.readouterr().out
+    assert main(["baseline", "prune", "--keep", "0", *where]) == 0
+    assert main(["baseline", "compare", "main", str(tmp_path / "slow.json"), *where]) == 2
+
+
+def test_samples_of_several_files_are_put_together(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    for number, path in enumerate(paths):
+        path.write_bytes(msgspec.json.encode(measured(number)))
+
+    assert len(baseline.read_results(paths).measures[0].samples) == 80
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"measures": 3}', "[{}]"])
+def test_a_file_that_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match="`bench --json` or `load --json`"):
+        baseline.read_results([path])
