@@ -31,9 +31,7 @@ def test_our_stack_keeps_its_promises_in_virtual_time(
 def test_our_stack_of_processes_keeps_its_promises() -> None:
     """A tenth of the examples: each starts processes."""
     machine = pool_state_machine("stack", layer="full")
-    few = settings(
-        PROFILE, max_examples=settings.default.max_examples // 10, stateful_step_count=8
-    )
+    few = settings(PROFILE, max_examples=settings().max_examples // 10, stateful_step_count=8)
 
     run_state_machine_as_test(machine, settings=few)
 
