@@ -83,6 +83,22 @@ def test_histograms_that_are_added_say_what_one_of_all_says() -> None:
     assert merged.percentile_ms(99) * 1e6 != pytest.approx(mean_of_p99, rel=0.001)
 
 
+def test_what_is_counted_coarsely_first_is_told_alike() -> None:
+    rng = Random(9)
+    values = [int(rng.lognormvariate(16, 3)) for _ in range(20_000)]
+    at_once, often = Histogram(), Histogram()
+    at_once.record(values)
+    for value in values:
+        often.record([value])
+        if len(often._counts) > 500:
+            often._coarsen()
+    plain = Histogram()
+    for value in values:
+        plain._hdr.record_value(max(1, value >> 10))
+
+    assert at_once.summary() == often.summary() == plain.summary()
+
+
 def test_an_empty_histogram_says_nothing() -> None:
     assert Histogram().summary().count == 0
     assert Histogram().summary().p99 == 0.0

@@ -107,6 +107,7 @@ SURFACE: Final = {
     },
     "poolproof.transport.base": {
         "Command",
+        "Each",
         "End",
         "EndKind",
         "ErrorKind",

@@ -120,6 +120,8 @@ def fill(count: int, loads: Sequence[int], rooms: Sequence[int]) -> list[int]:
     """
     if count == 1:  # the usual case where jobs come one by one, and forty times as fast
         return _one(loads, rooms)
+    if len(rooms) == 1:
+        return [min(count, rooms[0])]
 
     def given(level: int) -> list[int]:
         return [min(room, max(0, level - load)) for load, room in zip(loads, rooms, strict=True)]

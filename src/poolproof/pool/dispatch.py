@@ -48,6 +48,7 @@ class Dispatch:
         reactions: Reactions,
     ) -> None:
         self._settings, self._clock, self._ledger = settings, clock, ledger
+        self.clock = clock
         self._loop = asyncio.get_running_loop()
         self._strategy, self._affinity, self._reactions = strategy, affinity, reactions
         self.note = ledger.note
@@ -89,6 +90,9 @@ class Dispatch:
         job = self._made(payload, deadline, session, idempotent=idempotent)
         if session is not None or payload is CHECKOUT:
             self._plain = self._alike = False
+        return self._taken(job)
+
+    def _taken(self, job: Job) -> Job:
         if self.refusal is not None:
             self.fail(job, self.refusal())
             return job
@@ -98,6 +102,22 @@ class Dispatch:
         if job.deadline_ns < self._alarm_ns:
             self._set_alarm(job.deadline_ns)
         return job
+
+    def submit_list(self, payloads: Sequence[Any], deadline: float, number: int | None) -> Job:
+        """Take a list of payloads, to be done one after the other by one worker; see `bulk`.
+
+        Args:
+            payloads: at least one.
+            deadline: seconds.
+            number: of the first of them, if they have been numbered before.
+        """
+        job = self._made(payloads, deadline, None, idempotent=False)
+        job.count = len(payloads)
+        if number is None:
+            self._numbers += len(payloads) - 1
+        else:
+            self._numbers, job.number = self._numbers - 1, number
+        return self._taken(job)
 
     def call(self, slot: Slot, payload: Any, deadline: float | None) -> Job:
         """Send a request of the worker's holder."""
@@ -133,7 +153,7 @@ class Dispatch:
         job.session = session
         job.idempotent = idempotent
         job.attempt = 1
-        job.resent = job.request = 0
+        job.resent = job.request = job.count = 0
         job.tries = _UNTRIED
         job.slot = job.key = None
         job.since_ns = now
@@ -176,7 +196,9 @@ class Dispatch:
     def cancelled(self, job: Job) -> None:
         """Free what a job holds that its caller has given up."""
         self._note_jobs()
-        self.note((self._clock(), INFO, op_of(job), job.number, None, "CancelledError"))
+        now, op = self._clock(), op_of(job)
+        for number in job.numbers:
+            self.note((now, INFO, op, number, None, "CancelledError"))
         self.forget(job)
         self.soon()
 
@@ -377,6 +399,9 @@ class Dispatch:
                 job.set_result(value)
                 answered.append(job.number)
                 took.append(now - job.since_ns)
+                if job.count > 1:
+                    answered += job.numbers[1 : len(value)]
+                    took += [took[-1]] * (len(value) - 1)
             elif value.kind == "cancelled" and not value.may_have_happened:
                 # Its caller has not cancelled it: the worker answers so what was recalled.
                 recalled.append(job)
@@ -389,9 +414,12 @@ class Dispatch:
         slot.answered(len(replies), now)
         if slot.backlog or slot.wanted_by is not None or slot.emptied is not None:
             self._serve_slot(slot, now)
+        self._wear(slot)
+        self.soon()
+
+    def _wear(self, slot: Slot) -> None:
         if slot.worker.jobs >= self._fewest_jobs:
             self._reactions.on_worn(slot)
-        self.soon()
 
     def checkin(self, slot: Slot) -> None:
         """Take back a worker that was checked out."""
@@ -500,7 +528,9 @@ class Dispatch:
         kind = INFO if error.may_have_happened else FAIL
         said = type(error).__name__, str(error)[:_MESSAGE_CHARACTERS]
         data = worker if error.context is None else error.context.data()
-        self.note((self._clock(), kind, op_of(job), job.number, data, *said))
+        now, op = self._clock(), op_of(job)
+        for number in job.numbers:
+            self.note((now, kind, op, number, data, *said))
         job.set_exception(error)
         self.soon()
 

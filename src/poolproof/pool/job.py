@@ -35,6 +35,7 @@ class Job(asyncio.Future[Any]):
         deadline_ns: when it is over in any case, on the pool's clock.
         session: whose request it is, for affinity.
         binding: the session's hold on its worker, from when the job is sent.
+        count: of how many payloads it is a list, each to be answered by itself; 0 for one that is none.
         idempotent: it may be tried again although it may have happened.
         key: what it is quarantined by; None for itself alone.
         attempt: which attempt this is, from 1.
@@ -47,6 +48,7 @@ class Job(asyncio.Future[Any]):
     __slots__ = (
         "attempt",
         "binding",
+        "count",
         "deadline_ns",
         "idempotent",
         "key",
@@ -67,6 +69,7 @@ class Job(asyncio.Future[Any]):
     deadline_ns: int
     session: str | None
     binding: "Binding"
+    count: int
     idempotent: bool
     key: Hashable
     attempt: int
@@ -87,6 +90,11 @@ class Job(asyncio.Future[Any]):
     def __hash__(self) -> int:
         """Return its number, so that a set of jobs has the same order in every process."""
         return self.number
+
+    @property
+    def numbers(self) -> range:
+        """The numbers that it stands for in the history."""
+        return range(self.number, self.number + (self.count or 1))
 
     @property
     def is_checkout(self) -> bool:

@@ -25,6 +25,7 @@ from poolproof.ledger import BREAKER, HELD, JOB, NOTE, OK, SESSION, WORKER, Ledg
 from poolproof.ledger import CHECKOUT as CHECKOUT_OP
 from poolproof.pool import balancing
 from poolproof.pool.affinity import Affinity
+from poolproof.pool.bulk import Bulk
 from poolproof.pool.circuit_breaker import REFUSED, CircuitBreaker, counts_as_failure
 from poolproof.pool.crew import Crew
 from poolproof.pool.dispatch import Clock, Dispatch
@@ -37,9 +38,12 @@ from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.slot import Slot
 from poolproof.pool.worker import Worker
 from poolproof.simulation import SimulationLoop
-from poolproof.transport.base import End, Transport, WireError, WorkerSpec
+from poolproof.transport.base import Command, End, Transport, WireError, WorkerSpec
+from poolproof.transport.protocol import GOOD_BYTES, MOST_ITEMS
 
 _SERVING: Final = frozenset({"ready", "busy"})
+# A list of values is a little longer than its last; where that is much, there are no lists.
+_LEAST_BYTES: Final = 8 * GOOD_BYTES
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Clock:
@@ -101,6 +105,9 @@ class Pool:
         self._breaker = breaker
         self._closed: asyncio.Future[None] | None = None
         self._submit = self._dispatch.submit
+        self._in_lists = spec.most_payload_bytes >= _LEAST_BYTES and not isinstance(
+            spec.target, Command
+        )
         self._release = self._hold_history()
 
     def _hold_history(self) -> Callable[[], None]:
@@ -268,9 +275,21 @@ class Pool:
             self._dispatch.soon()
 
     async def map(self, requests: Sequence[Any], *, deadline: float | None = None) -> list[Any]:
-        """Submit all requests and return their answers in order; the first error is raised."""
-        take = self._submit if self._breaker is None else self._admitted
-        jobs = [take(request, deadline) for request in requests]
+        """Submit all requests and return their answers in order; the first error is raised.
+
+        Without a circuit breaker, which would have to be asked for each, they travel in lists: see
+        `bulk`. Each must be done by the deadline, and none is begun twice.
+        """
+        if self._breaker is None and self._in_lists:
+            bulk = Bulk(
+                self._dispatch,
+                requests,
+                deadline=self.settings.timeout if deadline is None else deadline,
+                workers=self._crew.size + self.settings.overflow,
+                longest=min(self.settings.most_ahead, MOST_ITEMS),
+            )
+            return await bulk.answers()
+        jobs = [self._admitted(request, deadline) for request in requests]
         try:
             return [await job for job in jobs]
         finally:

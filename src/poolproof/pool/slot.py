@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from poolproof.pool.job import Job
 from poolproof.pool.settings import NS, PoolSettings
 from poolproof.pool.worker import Worker
-from poolproof.transport.base import Request, WorkerLink
+from poolproof.transport.base import Each, Request, WorkerLink
 
 if TYPE_CHECKING:
     from poolproof.pool.lease import Lease
@@ -100,10 +100,16 @@ class Slot:
         for request, job in enumerate(jobs, first):
             job.slot, job.request = self, request
             held[request] = job
-            requests.append(
-                (request, job.payload, job.deadline_ns, job.attempt, epoch, job.session)
-            )
-        self.link.send(requests)
+            asked = (request, job.payload, job.deadline_ns, job.attempt, epoch, job.session)
+            if job.count:  # it comes alone
+                if requests:
+                    self.link.send(requests)
+                requests = []
+                self.link.send((Each(asked),))
+            else:
+                requests.append(asked)
+        if requests:
+            self.link.send(requests)
 
     def lend(self, lease: "Lease", now_ns: int) -> None:
         """Let the worker, which holds nothing, be checked out."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from poolproof.errors import NotCarriedError, UsageError
-from poolproof.transport import describe
-from poolproof.transport.base import Command, Reply, Request, WorkerSpec
+from poolproof.transport import describe, protocol
+from poolproof.transport.base import Command, Each, Reply, Request, WorkerSpec
 
 Clock = Callable[[], int]
 Mark = MutableSequence[int] | memoryview
@@ -17,6 +17,8 @@ pool has recalled what is not begun. Each is written by one side only."""
 BEGUN, RECALLED = 0, 1
 RAISABLE: Final = (Exception, asyncio.CancelledError)
 """What a handler may raise without ending its worker; SystemExit, for one, ends it."""
+EACH_NS: Final = 1_000_000
+"""How long a list of payloads may be done in a row before what is done of it is answered."""
 _UNWELL: Final = "it answered False"
 
 
@@ -125,7 +127,7 @@ def refusal(request: Request, epoch: int, clock: Clock) -> Reply | None:
 
 def answer(actor: Actor, request: Request, epoch: int, clock: Clock) -> Reply:
     """Do one request, in an actor that is not asynchronous; what is no `RAISABLE` is raised."""
-    if request[4] != epoch or request[2]:
+    if request[4] != epoch or (request[2] and clock() > request[2]):
         refused = refusal(request, epoch, clock)
         if refused is not None:
             return refused
@@ -133,6 +135,42 @@ def answer(actor: Actor, request: Request, epoch: int, clock: Clock) -> Reply:
         return (request[0], True, actor.handle(request[1]))
     except RAISABLE as error:
         return (request[0], False, describe.raised(error))
+
+
+def answer_each(actor: Actor, request: Each, epoch: int, clock: Clock) -> Reply:
+    """Do a list of payloads one after the other, as `answer` does one; see `Each`."""
+    refused = refusal(request, epoch, clock)
+    if refused is not None:
+        return refused
+    handle, values = actor.handle, list[Any]()
+    room, until = protocol.GOOD_BYTES, clock() + EACH_NS
+    try:
+        for payload in request[1]:  # each call in here is made for every one of them
+            value = handle(payload)
+            values.append(value)
+            if type(value) not in protocol.SHORT:
+                room -= protocol.length(value)
+            if room <= 0 or clock() > until:
+                break
+    except RAISABLE as error:
+        return (request[0], False, describe.raised(error))
+    return (request[0], True, values)
+
+
+class Room:
+    """How much of a list may still be done before it is answered: by time, and by the bytes of the values."""
+
+    __slots__ = ("_bytes", "_clock", "_until")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until = clock() + EACH_NS
+        self._bytes = protocol.GOOD_BYTES
+
+    def used_by(self, value: Any) -> bool:
+        """Take note of another value; return whether there is no room for more."""
+        self._bytes -= protocol.length(value)
+        return self._bytes <= 0 or self._clock() > self._until
 
 
 async def awaited(method: Callable[[], Any]) -> Any:

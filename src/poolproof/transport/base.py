@@ -18,6 +18,18 @@ Ids are below 2**63, and each link is sent them in growing order.
 Reply: TypeAlias = tuple[int, bool, Any]
 """`(id, ok, value)`; if not ok, the value is a `WireError`."""
 
+
+class Each(tuple[int, Any, int, int, int, str | None]):
+    """A request whose payload is a list of payloads, to be done one after the other, for about a millisecond.
+
+    It comes alone in its batch. Its value is the list of the values of those that were done, at
+    least one; what follows them certainly did not happen. The first error is its answer. A link or
+    a worker that does not take such a request refuses it, not begun.
+    """
+
+    __slots__ = ()
+
+
 Layer = Literal["mock", "bridge_mock", "full"]
 ErrorKind = Literal["raised", "cancelled", "expired", "refused"]
 EndKind = Literal["terminated", "killed", "exited", "signalled", "violation", "lost"]

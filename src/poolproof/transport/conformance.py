@@ -5,7 +5,8 @@
         case.check(MyTransport)
 
 The cases call no test framework: a case that fails raises AssertionError. `judged` plays them all
-on one transport, for one that is slow to open. For a worker that somebody wrote in another language see `stranger`.
+on one transport, for one that is slow to open. Long because each promise of the seam is a case here,
+and they are few lines each. For a worker that somebody wrote in another language see `stranger`.
 """
 
 # ruff: noqa: PLR2004 -- the numbers of a case are its own
@@ -163,6 +164,37 @@ async def _one_thing_is_done_at_a_time(stage: Stage) -> None:
     worker = await stage.worker(targets.Awaiting)
     ids = worker.send(*[["overlap"]] * 10)
     assert [(await worker.heard.answer(i))[2] for i in ids] == [1] * 10
+
+
+@_case
+async def _a_list_is_done_in_order_as_far_as_it_is_answered(stage: Stage) -> None:
+    for kind in BOTH:
+        worker = await stage.worker(kind)
+        _, ok, values = await worker.heard.answer(worker.send_list(*[["count"]] * 50))
+        assert ok
+        assert 1 <= len(values) <= 50
+        assert values == [*range(1, len(values) + 1)]
+        assert await worker.ask(["count"]) == len(values) + 1
+
+
+@_case
+async def _the_first_error_of_a_list_is_its_answer(stage: Stage) -> None:
+    for kind in BOTH:
+        worker = await stage.worker(kind)
+        error = await worker.heard.error(worker.send_list(["raise", "no"], ["count"]))
+        assert (error.kind, error.message) == ("raised", "no")
+        assert error.may_have_happened
+        assert await worker.ask(["count"]) == 1
+
+
+@_case
+async def _a_list_that_no_wire_carries_is_refused_whole(stage: Stage) -> None:
+    worker = await stage.worker()
+    error = await worker.heard.error(worker.send_list(["count"], object()))
+    assert (error.kind, error.may_have_happened) == ("refused", False)
+    error = await worker.heard.error(worker.send_list(["object"]))
+    assert (error.kind, error.may_have_happened) == ("refused", True)
+    assert await worker.ask(["count"]) == 1
 
 
 @_case

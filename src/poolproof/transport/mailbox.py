@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from poolproof.transport import actor as acting
 from poolproof.transport import describe
-from poolproof.transport.actor import Actor, Clock, Mark
-from poolproof.transport.base import Reply, Request
+from poolproof.transport.actor import Actor, Clock, Mark, Room
+from poolproof.transport.base import Each, Reply, Request
 
 TURN_NS: Final = 1_000_000
 """How long requests may be done in a row before what is finished is sent and others have a turn."""
@@ -142,10 +142,13 @@ class Mailbox:
             self._flush()
             item.done(acting.problem(item.method))
             return
-        if self._called_off(item[0]):
+        mark = self._mark
+        mark[acting.BEGUN] = item[0]
+        if item[0] in self._cancelled or item[0] <= mark[acting.RECALLED]:
             self._skip(item[0])
         else:
-            self._replies.append(acting.answer(self._actor, item, self.epoch, self._clock))
+            answer = acting.answer_each if isinstance(item, Each) else acting.answer
+            self._replies.append(answer(self._actor, item, self.epoch, self._clock))  # type: ignore[arg-type]
 
     async def _run(self) -> None:
         """Do what is here until nothing is left; replies go out whenever the loop turns."""
@@ -181,9 +184,10 @@ class Mailbox:
         if reply is None:
             self._awaiting = item[0]
             try:
-                value = self._actor.handle(item[1])
-                if inspect.isawaitable(value):
-                    value = await value
+                if isinstance(item, Each):
+                    value = await self._values(item[1])
+                else:
+                    value = await self._value(item[1])
                 reply = (item[0], True, value)
             except asyncio.CancelledError as error:
                 reply = self._given_up(item[0], error)
@@ -192,6 +196,19 @@ class Mailbox:
             finally:
                 self._awaiting = 0
         self._reply(reply)
+
+    async def _value(self, payload: Any) -> Any:
+        value = self._actor.handle(payload)
+        return await value if inspect.isawaitable(value) else value
+
+    async def _values(self, payloads: Sequence[Any]) -> list[Any]:
+        """Do what there is room for; see `Each`."""
+        room, values = Room(self._clock), list[Any]()
+        for payload in payloads:
+            values.append(await self._value(payload))
+            if room.used_by(values[-1]):
+                break
+        return values
 
     def _given_up(self, request_id: int, error: asyncio.CancelledError) -> Reply:
         """Return the reply to a request whose handler was cancelled, by `cancel` or by itself."""

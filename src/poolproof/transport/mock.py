@@ -6,13 +6,14 @@ list, and nothing is shared.
 
 import asyncio
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from poolproof.errors import NotCarriedError
 from poolproof.transport import actor as acting
 from poolproof.transport import protocol
 from poolproof.transport.actor import Actor
 from poolproof.transport.base import (
+    Each,
     Layer,
     Reply,
     Request,
@@ -61,6 +62,7 @@ class MockLink(Link):
         super().__init__(number, epoch)
         self._actor, self._most_bytes = made, spec.most_payload_bytes
         self._mark = [0, 0]
+        self._lists: set[int] = set()
         self._box = Mailbox(made, emit=self._emit, crashed=self._crashed, mark=self._mark)
         self._box.epoch = epoch
 
@@ -80,8 +82,10 @@ class MockLink(Link):
                 self._refuse(acting.not_carried(request[0], error, happened=False))
                 continue
             self._shares[request[0]] = 0
+            if isinstance(request, Each):
+                self._lists.add(request[0])
             same = payload is request[1]
-            arrived.append(request if same else (request[0], payload, *request[2:]))
+            arrived.append(request if same else _with(request, payload))
         if arrived:
             self._box.put(arrived)
 
@@ -92,7 +96,11 @@ class MockLink(Link):
     def _returned(self, reply: Reply) -> Reply:
         """Return the reply as a wire would deliver it."""
         try:
-            value = protocol.carried(reply[2], self._most_bytes)
+            if reply[0] in self._lists:
+                self._lists.discard(reply[0])
+                value = [protocol.carried(one, self._most_bytes) for one in reply[2]]
+            else:
+                value = protocol.carried(reply[2], self._most_bytes)
         except NotCarriedError as error:
             return acting.not_carried(reply[0], error, happened=True)
         return reply if value is reply[2] else (reply[0], True, value)
@@ -130,3 +138,8 @@ class MockLink(Link):
 
     def _left(self, problem: str | None) -> None:
         self._finish("terminated", farewell(problem))
+
+
+def _with(request: Request, payload: Any) -> Request:
+    changed = (request[0], payload, *request[2:])
+    return Each(changed) if isinstance(request, Each) else changed

@@ -20,13 +20,13 @@ SLACK_BYTES: Final = 1 << 18
 SEQUENCES: Final = 1 << 32
 
 # To the worker.
-HELLO, ASSIGN, REQUESTS, CANCEL, PING, TERMINATE = range(1, 7)
+HELLO, ASSIGN, REQUESTS, CANCEL, PING, TERMINATE, EACH = range(1, 8)
 # From the worker.
 READY, FAILED, REPLIES, PONG, BYE = range(17, 22)
 # Either way: the last word before the connection is closed.
 VIOLATION: Final = 32
 
-TO_WORKER: Final = frozenset({HELLO, ASSIGN, REQUESTS, CANCEL, PING, TERMINATE, VIOLATION})
+TO_WORKER: Final = frozenset({HELLO, ASSIGN, REQUESTS, CANCEL, PING, TERMINATE, EACH, VIOLATION})
 FROM_WORKER: Final = frozenset({READY, FAILED, REPLIES, PONG, BYE, VIOLATION})
 
 MOST_ID: Final = (1 << 63) - 1
@@ -39,6 +39,7 @@ MESSAGES: Final[dict[int, Any]] = {
     CANCEL: list[Id],
     PING: tuple[Count],
     TERMINATE: tuple[float],  # grace in seconds
+    EACH: tuple[Id, list[Any], Count, Count, Count, str | None],  # a request for each of a list
     READY: tuple[Count, bool],  # pid, whether it marks what it begins in shared memory
     FAILED: WireError,
     REPLIES: tuple[Count, Count, list[tuple[Id, bool, Any]]],  # epoch, busy nanoseconds, replies
@@ -61,6 +62,8 @@ T = TypeVar("T")
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder()
 _EXACT: Final = frozenset({bytes, float, bool, type(None)})
+SHORT: Final = frozenset({int, float, bool, type(None)})
+_SHORT_BYTES: Final = 9
 
 
 def carried(value: Any, most_bytes: int) -> Any:
@@ -80,6 +83,18 @@ def carried(value: Any, most_bytes: int) -> Any:
         return _decoder.decode(encoded)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise _not_carried(value, error) from error
+
+
+def length(value: Any) -> int:
+    """Return about how many bytes `value` has as msgpack, at most; 0 for what has none."""
+    if type(value) in SHORT:
+        return _SHORT_BYTES
+    if type(value) is bytes:
+        return len(value) + 5
+    try:
+        return len(_encoder.encode(value))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return 0
 
 
 def encoded_value(value: Any, most_bytes: int) -> bytes:

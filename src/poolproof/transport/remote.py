@@ -9,7 +9,7 @@ from poolproof.errors import FrameError, NotCarriedError
 from poolproof.transport import actor as acting
 from poolproof.transport import describe, protocol
 from poolproof.transport.actor import Mark
-from poolproof.transport.base import EndKind, Reply, Request, WireError, WorkerSpec
+from poolproof.transport.base import Each, EndKind, Reply, Request, WireError, WorkerSpec
 from poolproof.transport.link import Link
 from poolproof.transport.starting import init_timeout, start_failed, start_lost
 from poolproof.transport.wire import Wire
@@ -74,8 +74,14 @@ class RemoteLink(Link):
         if self._broken:
             self._sent(requests)
             return
+        envelope = _requests
+        if isinstance(requests[0], Each):
+            if not self._marks:
+                self._not_carried(requests[0], _one_by_one())
+                return
+            envelope = _each
         for batch, frame in protocol.batches(
-            self._out, requests, _requests, _payload, self._not_carried
+            self._out, requests, envelope, _payload, self._not_carried
         ):
             self._sent(batch, len(frame))
             self.wire.write(frame)
@@ -183,8 +189,19 @@ class RemoteLink(Link):
         raise NotImplementedError
 
 
-def _requests(requests: Sequence[Request]) -> tuple[int, Sequence[Request]]:
+def _requests(requests: Sequence[Request]) -> tuple[int, Any]:
     return protocol.REQUESTS, requests
+
+
+def _each(requests: Sequence[Request]) -> tuple[int, Any]:
+    return protocol.EACH, tuple(requests[0])
+
+
+def _one_by_one() -> NotCarriedError:
+    return NotCarriedError(
+        "expected one request at a time for a worker that marks nothing, got a list of them",
+        may_have_happened=False,
+    )
 
 
 def _payload(request: Request) -> Any:

@@ -7,7 +7,7 @@ from poolproof.errors import FrameError, NotCarriedError
 from poolproof.transport import actor as acting
 from poolproof.transport import protocol
 from poolproof.transport.actor import Actor
-from poolproof.transport.base import MOST_PAYLOAD_BYTES, Reply, Request, WireError
+from poolproof.transport.base import MOST_PAYLOAD_BYTES, Each, Reply, Request, WireError
 
 PROBLEM_CHARACTERS: Final = 1000
 VIOLATED_STATUS: Final = 76  # EX_PROTOCOL of <sysexits.h>
@@ -57,6 +57,7 @@ class Service:
         self._greeted = False
         self._epoch = 0
         self._busy_ns = 0
+        self._lists: set[int] = set()
         self._actor: Actor | None = None
         self._box: Box | None = None
 
@@ -93,11 +94,17 @@ class Service:
         def refuse(reply: Reply, error: NotCarriedError) -> None:
             unfit.append(acting.not_carried(reply[0], error, happened=True))
 
-        for _, frame in protocol.batches(self._out, replies, self._replies, _value, refuse):
+        for _, frame in protocol.batches(self._out, replies, self._replies, self._value, refuse):
             self._write(frame)
             self._busy_ns = 0
+        if self._lists:
+            self._lists.difference_update(reply[0] for reply in replies)
         if unfit:
             self.reply(unfit, 0)
+
+    def _value(self, reply: Reply) -> Any:
+        """Return what of a reply may be too long: of a list of values the last, all before it are not."""
+        return reply[2][-1] if reply[0] in self._lists and reply[1] else reply[2]
 
     def _replies(self, replies: Sequence[Reply]) -> tuple[int, Any]:
         return protocol.REPLIES, (self._epoch, self._busy_ns, replies)
@@ -105,6 +112,9 @@ class Service:
     def _take(self, kind: int, message: Any) -> None:
         if kind == protocol.REQUESTS and self._box is not None:
             self._box.put(message)
+        elif kind == protocol.EACH and self._box is not None:
+            self._lists.add(message[0])
+            self._box.put([Each(message)])
         elif kind == protocol.HELLO and not self._greeted:
             self._greet(*message)
         elif kind == protocol.ASSIGN and self._greeted:
@@ -147,7 +157,3 @@ class Service:
         frame = self._out.frame(kind, message)
         self._out.sent()
         self._write(frame)
-
-
-def _value(reply: Reply) -> Any:
-    return reply[2]

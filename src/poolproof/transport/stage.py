@@ -10,6 +10,7 @@ from typing import Any, Final
 from poolproof.errors import PoolproofError
 from poolproof.transport import targets
 from poolproof.transport.base import (
+    Each,
     End,
     Reply,
     Request,
@@ -104,6 +105,13 @@ class Player:
         ]
         self._quietly(lambda: self.link.send(batch))
         return list(ids)
+
+    def send_list(self, *payloads: Any) -> int:
+        """Send payloads as one list, to be done one after the other; return the id of it all."""
+        self._ids += 1
+        asked = Each((self._ids, list(payloads), 0, 1, self.link.epoch, None))
+        self._quietly(lambda: self.link.send([asked]))
+        return self._ids
 
     def kill(self) -> None:
         """Kill it; its end must not be told from within."""

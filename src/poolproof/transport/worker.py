@@ -16,6 +16,7 @@ from poolproof.transport import describe, packing, protocol
 from poolproof.transport.actor import Actor
 from poolproof.transport.base import (
     MOST_PAYLOAD_BYTES,
+    Each,
     Reply,
     Request,
     WireError,
@@ -199,6 +200,10 @@ class Blocking:
         if item[0] in self._cancelled or item[0] <= self._mark[acting.RECALLED]:
             self._cancelled.discard(item[0])
             self._replies.append((item[0], False, describe.cancelled(begun=False)))
+        elif isinstance(item, Each):
+            self._replies.append(
+                acting.answer_each(self._actor, item, self.epoch, time.monotonic_ns)
+            )
         else:
             self._replies.append(acting.answer(self._actor, item, self.epoch, time.monotonic_ns))
 

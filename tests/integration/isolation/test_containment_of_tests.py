@@ -91,7 +91,7 @@ def test_a_forked_child_does_not_hold_up_the_end_of_a_parallel_run(
 
     waited = float((tmp_path / "end").read_text()) - float((tmp_path / "last").read_text())
     assert outcome.leaks() == [("test_fork", "child")]
-    assert waited < 2
+    assert waited < 10, "twenty seconds without the guard; within two on a machine that is not crowded"
 
 
 def test_orphans_of_a_crashed_worker_are_ended_by_the_controller(tmp_path: Path) -> None:

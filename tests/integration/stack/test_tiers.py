@@ -26,6 +26,7 @@ async def traffic(stack: Stack) -> None:
     async with stack.checkout() as worker:
         await worker.call(["add", 1])
     await asyncio.gather(*jobs, return_exceptions=True)
+    assert await stack.pool.map(range(40)) == list(range(40))
     stack.pool.slots()[0].link.kill()
     for number in range(20):
         try:
@@ -46,7 +47,7 @@ async def test_a_layers_history_fits_the_mocks_model(layer: str, tmp_path: Path)
     events = list(history.read(file))
 
     assert violations(events) == []
-    assert sum(event.kind == "invoke" for event in events) == 74
+    assert sum(event.kind == "invoke" for event in events) == 114
     assert sum(event.kind == "death" for event in events) >= 4
 
 

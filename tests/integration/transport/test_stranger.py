@@ -87,6 +87,8 @@ async def test_a_pool_can_use_it() -> None:
         assert await worker.ask({"a": [1, b"\0"]}) == {"a": [1, b"\0"]}
         [raising] = worker.send({"raise": "no"})
         assert (await worker.heard.error(raising)).message == "no"
+        refused = await worker.heard.error(worker.send_list(1, 2))
+        assert (refused.kind, refused.may_have_happened) == ("refused", False)
         await worker.link.ping(5)
         assert (await worker.link.terminate(5)).kind == "terminated"
     finally:

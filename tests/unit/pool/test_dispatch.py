@@ -341,7 +341,7 @@ async def test_those_who_wait_in_line_are_sent_together() -> None:
             send(requests)
 
         link.send = counted  # type: ignore[method-assign]
-        await one.map(range(640))
+        await asyncio.gather(*(one.submit(number) for number in range(640)))
 
     assert sum(batches) == 640
     assert len(batches) <= 20
@@ -362,7 +362,7 @@ async def test_a_session_among_those_who_wait_keeps_its_worker_and_its_place() -
 
 async def test_what_stands_behind_a_job_that_turns_out_slow_goes_to_another_worker() -> None:
     async with pool(size=2) as one:
-        await one.map(range(200))
+        await asyncio.gather(*(one.submit(number) for number in range(200)))
         slow = one.submit(["gate", "a"])
         behind = [one.submit(number) for number in range(100)]
 
@@ -431,7 +431,7 @@ async def test_sessions_that_are_over_are_forgotten() -> None:
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_recalled_job_is_done_whether_its_worker_or_the_pool_is_faster(turns: int) -> None:
     async with pool(size=2) as one:
-        await one.map(range(200))
+        await asyncio.gather(*(one.submit(number) for number in range(200)))
         slow = one.submit(["gate", "a"])
         behind = [one.submit(number) for number in range(20)]
         await begun(201)

@@ -33,7 +33,7 @@ async def test_everything_is_counted_while_it_is_watched_and_nothing_before_or_a
         await one.submit(0)
 
         async def work() -> str:
-            await one.map(range(9))
+            await asyncio.gather(*(one.submit(number) for number in range(9)))
             with pytest.raises(RemoteError):
                 await one.submit("raise")
             async with one.checkout():

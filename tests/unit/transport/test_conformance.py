@@ -9,7 +9,7 @@ import pytest
 from poolproof import simulation
 from poolproof.transport import actor, protocol, starting
 from poolproof.transport.actor import Actor
-from poolproof.transport.base import Reply, Request, Transport, WorkerSpec
+from poolproof.transport.base import Each, Reply, Request, Transport, WorkerSpec
 from poolproof.transport.bridge import BridgeTransport
 from poolproof.transport.conformance import Case, conformance_cases
 from poolproof.transport.link import Link
@@ -54,6 +54,7 @@ def ends_without_a_word(link: Link, kind: Any, detail: str, status: int | None =
 
 original_finish = Link._finish
 original_answer = actor.answer
+original_answer_each = actor.answer_each
 
 
 def began_all(_link: MockLink) -> int:
@@ -71,6 +72,16 @@ def never_refuses(_request: Request, _epoch: int, _clock: Any) -> None:
 def loses_errors(made: Actor, request: Request, epoch: int, clock: Any) -> Reply:
     reply = original_answer(made, request, epoch, clock)
     return reply if reply[1] else (reply[0], True, None)
+
+
+def answers_the_first(made: Actor, request: Each, epoch: int, clock: Any) -> Reply:
+    reply = original_answer_each(made, request, epoch, clock)
+    return (reply[0], True, reply[2][:1]) if reply[1] else reply
+
+
+def loses_errors_of_lists(made: Actor, request: Each, epoch: int, clock: Any) -> Reply:
+    reply = original_answer_each(made, request, epoch, clock)
+    return reply if reply[1] else (reply[0], True, [None])
 
 
 def kills_within(link: MockLink) -> None:
@@ -132,6 +143,18 @@ ABLATIONS: dict[str, tuple[Any, str, Any, str]] = {
     ),
     "does stale requests": (actor, "refusal", never_refuses, "a_stale_request_is_not_done"),
     "does expired requests": (actor, "refusal", never_refuses, "an_expired_request_is_not_done"),
+    "does more of a list than it answers": (
+        actor,
+        "answer_each",
+        answers_the_first,
+        "a_list_is_done_in_order_as_far_as_it_is_answered",
+    ),
+    "passes over the error in a list": (
+        actor,
+        "answer_each",
+        loses_errors_of_lists,
+        "the_first_error_of_a_list_is_its_answer",
+    ),
     "loses errors": (
         actor,
         "answer",
