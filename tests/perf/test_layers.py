@@ -40,7 +40,7 @@ async def samples(layer: str, in_flight: int) -> tuple[list[float], list[float]]
     """Each the fastest of some short slices, with a calibration beside it: a neighbour only makes slower."""
     took: list[float] = []
     beside: list[float] = []
-    async with start_isolated_pool(Echo, layer=layer) as pool:
+    async with start_isolated_pool(Echo, layer=layer, timeout=60.0) as pool:
         await slice_of_jobs(pool, in_flight)
         for _ in range(ROUNDS):
             took.append(fastest([await slice_of_jobs(pool, in_flight) for _ in range(SLICES)]))

@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         replay,
         scan,
         tree,
+        trends,
         verify,
     )
 
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         conformance,
         reap,
         tree,
+        trends,
     )
     for command in commands_here:
         command.add_parser(commands)
