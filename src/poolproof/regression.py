@@ -20,7 +20,7 @@ from poolproof.isolation import leases
 from poolproof.isolation.linux import require_linux
 from poolproof.plan import Plan
 
-PLANS: Final = Path(".poolproof", "plans")
+_PLANS: Final = Path(".poolproof", "plans")
 """Where the plan of a test that failed is saved, for `poolproof replay`."""
 
 
@@ -83,7 +83,7 @@ def assert_kept(
     """
     __tracebackhide__ = True  # pytest: what matters is what broke
     require_linux("a promoted test")
-    whole = materialised(plan, Path(root).resolve())
+    whole = _materialised(plan, Path(root).resolve())
     with leases.claimed(_say) as lease:
         played = replay(whole, times, Path(lease.directory), lease.run, _Silent())
         found = asyncio.run(played)
@@ -109,12 +109,12 @@ def _saved(plan: Plan, names: str) -> Path:
     words = re.sub(
         r"[^a-z0-9]+", "-", f"{plan.target.name.rpartition('/')[2]} {fault} {names}".lower()
     )
-    path = PLANS / f"{words.strip('-')[-80:]}.json"
+    path = _PLANS / f"{words.strip('-')[-80:]}.json"
     plans.save(plan, path)
     return path
 
 
-def materialised(plan: Mapping[str, Any], root: Path) -> Plan:
+def _materialised(plan: Mapping[str, Any], root: Path) -> Plan:
     """Return the plan as this machine plays it: by this interpreter, from `root`, the crash point where it is by now.
 
     Raises:

@@ -178,3 +178,87 @@ def test_a_pool_of_threads_has_no_crash_points_and_that_is_said(folder: Path) ->
 
     (*_, row) = loaded(folder / "threads" / "result.json")["faults"]
     assert (row["fault"], row["verdict"]) == ("crash-points", "not applicable")
+
+
+def test_a_check_leaves_its_page_and_says_where(ended: Ended, folder: Path) -> None:
+    page = folder / "out" / "report.html"
+
+    assert f"report: {page}" in ended.out
+    assert "unresolved-job" in page.read_text()
+
+
+def test_the_page_is_written_again_where_it_is_wanted(ended: Ended, folder: Path) -> None:
+    assert ended.code == 1
+    told = Command("report", "out", "--out", "sub/page.html", cwd=folder).end()
+
+    assert (told.code, told.out.strip()) == (0, str(folder / "sub" / "page.html"))
+    assert (folder / "sub" / "page.html").stat().st_size < 2_000_000
+
+
+def test_a_run_that_is_judged_anew_is_judged_the_same(ended: Ended, folder: Path) -> None:
+    again = Command(
+        "recheck", "out", "--junit", "junit.xml", cwd=folder, GITHUB_ACTIONS="true"
+    ).end()
+
+    assert again.code == ended.code
+    assert "the same as then" in again.out
+    assert "::error title=poolproof%3A unresolved-job under kill-busy::" in again.out
+    assert '<failure type="invalid"' in (folder / "junit.xml").read_text()
+
+
+def test_two_runs_are_compared_and_worse_is_worse(
+    ended: Ended, accepted: Ended, folder: Path
+) -> None:
+    assert {ended.code, accepted.code} == {0, 1}
+    worse = Command("diff", "again", "out", "--json", "diff.json", cwd=folder).end()
+
+    assert worse.code == 1
+    assert loaded(folder / "diff.json")["verdict"] == [
+        {"about": "verdict", "before": "valid", "after": "invalid", "way": "worse"}
+    ]
+
+
+@pytest.fixture(scope="module")
+def promoted(ended: Ended, folder: Path) -> Path:
+    """The test that is written for what was broken."""
+    assert ended.code == 1
+    arguments = ("promote", "out", "--to", "tests/test_keeps.py", "--times", "1")
+    told = Command(*arguments, cwd=folder).end()
+    assert (told.code, told.out.count("\n+def test_")) == (0, 1)
+    return folder / "tests" / "test_keeps.py"
+
+
+@pytest.fixture(scope="module")
+def played(promoted: Path, folder: Path) -> str:
+    """What plain pytest says of that test, and of the same for a sound pool."""
+    sound = Path(__file__).parents[1] / "chaos" / "zoo" / "process_pool.py"
+    other = promoted.read_text().replace('"multiprocessing.Pool"}', f'"{sound}:make_pool"}}')
+    assert str(sound) in other
+    promoted.with_name("test_sound.py").write_text(other)
+    arguments = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-rA",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore",
+        "tests",
+    ]
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False).stdout
+
+
+def test_the_promoted_test_fails_on_the_broken_pool(played: str) -> None:
+    assert "\nFAILED tests/test_keeps.py::test_kill_busy_unresolved_job" in played
+    assert "BrokenAgainError: invalid: unresolved-job" in played
+    for line in (
+        "verdict: invalid: unresolved-job",
+        "receipt: gone from /proc",
+        "replay: poolproof",
+    ):
+        assert f"\n{line}" in played
+
+
+def test_the_promoted_test_passes_on_a_sound_pool(played: str) -> None:
+    assert "\nPASSED tests/test_sound.py::test_kill_busy_unresolved_job" in played

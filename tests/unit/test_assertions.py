@@ -215,7 +215,7 @@ class TestThresholds:
             "max_queue_depth": 1,
             "worker_restarts": 0,
             "worker_deaths": 0,
-            "latencies": Latencies(**{**latencies, **known}, p999=90.0, p9999=92.0, longest=95.0),
+            "latencies": Latencies(**{**latencies, **known}, p999=90.0, p9999=94.0, longest=95.0),
         }
         return PoolStats(**{**told, **other})
 

@@ -107,8 +107,8 @@ def test_a_name_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_baseline_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
     baseline.save("main", measured(1), tmp_path)
-    with pytest.raises(UsageError, match="got 'mian'; there are: main"):
-        baseline.load("mian", tmp_path)
+    with pytest.raises(UsageError, match="got 'other'; there are: main"):
+        baseline.load("other", tmp_path)
     (tmp_path / "old.json").write_bytes(
         msgspec.json.encode(
             baseline.Baseline(name="old", saved_at="", result=measured(1), schema=0)

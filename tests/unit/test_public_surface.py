@@ -91,6 +91,12 @@ SURFACE: Final = {
         "pytest_generate_tests",
         "pytest_report_header",
     },
+    "poolproof.regression": {
+        "BrokenAgainError",
+        "RegressionError",
+        "UnprovenError",
+        "assert_kept",
+    },
     "poolproof.strategies": {
         "Deed",
         "Failure",

@@ -11,7 +11,7 @@ from poolproof import regression
 from poolproof.chaos.replay import Replayed
 from poolproof.errors import UsageError
 from poolproof.plan import Plan, Target
-from poolproof.regression import BrokenAgainError, UnprovenError, assert_kept, materialised
+from poolproof.regression import BrokenAgainError, UnprovenError, assert_kept
 
 pytestmark = pytest.mark.unit
 
@@ -31,7 +31,7 @@ def judge(found: Replayed, *invariants: str) -> None:
 
 
 def test_the_plan_is_made_for_this_machine(tmp_path: Path) -> None:
-    whole = materialised(plan(warmup=1), tmp_path)
+    whole = regression._materialised(plan(warmup=1), tmp_path)
 
     assert whole.target.name == f"{tmp_path}/pools.py:make"
     assert (whole.target.cwd, whole.target.python) == (str(tmp_path), sys.executable)
@@ -43,7 +43,7 @@ def test_a_crash_point_is_found_where_its_line_is_by_now(tmp_path: Path) -> None
         "# new\n\nx = 1\n    take(job)\ny = 2\n" + "\n" * 50 + "take(job)\n"
     )
     point = {"file": "pool.py", "line": 2, "code": "take(job)", "effect": "kill"}
-    whole = materialised(plan(point=point), tmp_path)
+    whole = regression._materialised(plan(point=point), tmp_path)
 
     assert whole.point is not None
     assert (whole.point.file, whole.point.line) == (f"{tmp_path}/pool.py", 4)
@@ -51,7 +51,7 @@ def test_a_crash_point_is_found_where_its_line_is_by_now(tmp_path: Path) -> None
 
 def test_a_crash_point_in_an_installed_package_is_found(tmp_path: Path) -> None:
     point = {"file": "concurrent/futures/thread.py", "line": 1, "effect": "kill"}
-    whole = materialised(plan(point=point), tmp_path)
+    whole = regression._materialised(plan(point=point), tmp_path)
 
     assert whole.point is not None
     assert whole.point.file == concurrent.futures.thread.__file__
@@ -70,7 +70,7 @@ def test_a_crash_point_that_is_gone_is_refused(
     (tmp_path / "pool.py").write_text("x = 1\n")
 
     with pytest.raises(UsageError, match=complaint):
-        materialised(plan(point=point), tmp_path)
+        regression._materialised(plan(point=point), tmp_path)
 
 
 def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:

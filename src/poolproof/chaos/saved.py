@@ -10,12 +10,13 @@ import msgspec
 from poolproof import history
 from poolproof import plan as plans
 from poolproof.chaos.result import RESULT_SCHEMA, Result
-from poolproof.chaos.trials import PLAN
 from poolproof.checkers import Trial
 from poolproof.errors import UsageError
 
 RUNS: Final = Path(".poolproof", "runs")
 RESULT: Final = "result.json"
+PLAN: Final = "plan.json"
+"""The plan of a trial, in the trial's directory."""
 SOURCES: Final = "sources"
 """Where the text of the pool's own code is kept, as it was when its lines were tried."""
 

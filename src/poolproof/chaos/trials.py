@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from poolproof import plan as plans
 from poolproof.chaos import scenario
+from poolproof.chaos.saved import PLAN
 from poolproof.chaos.slots import Slots
 from poolproof.checkers import Trial, judge
 from poolproof.errors import TargetError
@@ -20,7 +21,6 @@ from poolproof.plan import Plan, Target
 
 RUNNING: Final = 4
 PARKED: Final = 96
-PLAN: Final = "plan.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ OWN_ERROR = 4
 
 COMMANDS = (
     *("check", "replay", "report", "recheck", "diff", "promote", "faults"),
-    *("load", "bench", "baseline"),
+    *("load", "bench", "baseline", "trends"),
     *("verify", "bisect", "doctor", "scan"),
     *("conformance", "reap", "tree"),
 )

@@ -112,14 +112,8 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TOML file of known violations, with reason and expiry",
     )
-    add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
     add("--junit", type=Path, metavar="FILE", help="write the verdicts to FILE as JUnit's XML")
-    add(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="where plans and histories go (default .poolproof/runs/RUN)",
-    )
+    session.add_results(parser, kept="where plans and histories go (default .poolproof/runs/RUN)")
     add("--null", action="store_true", help=argparse.SUPPRESS)
 
 

@@ -147,13 +147,15 @@ def _death(trial: Trial, process: Process, since: int) -> int | None:
 def worker_pids(trial: Trial) -> list[int]:
     """Return the processes that count as workers, in the order of their births.
 
-    Before the fault that is who is named a worker; whoever is born later takes the place of one.
+    Before the fault that is who is named a worker; whoever is born later takes the place of one; and who ran a job.
     """
     marks = [event for event in trial.of_kind("phase") if "workers" in event.data]
     named = {pid for mark in marks for pid in mark.data["workers"]}
     since = marks[0].t if named else 0
-    return [
+    born = [
         child
         for event in trial.births
         if (child := event.data["child"]) != trial.owner and (child in named or event.t >= since)
     ]
+    ran = [event.pid for event in trial.of_kind("started") if event.pid != trial.owner]
+    return list(dict.fromkeys((*born, *ran)))

@@ -32,8 +32,8 @@ LOOK_SECONDS: Final = 0.01
 ANYWHERE: Final[frozenset[Deed]] = frozenset(
     {"kill", "pause", "slow", "starve", "replace", "resize"}
 )
-ON_WIRES: Final[frozenset[Deed]] = ANYWHERE | frozenset(
-    {"partition", "delay", "corrupt", "lie", "disconnect"}
+ON_WIRES: Final[frozenset[Deed]] = frozenset(
+    {*ANYWHERE, "partition", "delay", "corrupt", "lie", "disconnect"}
 )
 _WHAT: Final[Mapping[str, str]] = {
     "partition": "held",

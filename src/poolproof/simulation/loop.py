@@ -164,6 +164,11 @@ class SimulationLoop(Endpoints, RefusesTheRealWorld, asyncio.BaseEventLoop):
         name = f"{self.schedule.seed}/token/{self._new_token()}"
         return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
 
+    def set_debug(self, enabled: bool) -> None:  # noqa: FBT001 - as in the parent
+        """See `BaseEventLoop.set_debug`; each future and task asks `get_debug`, so that is no call of Python's."""
+        super().set_debug(enabled)
+        vars(self)["get_debug"] = bool(enabled).__bool__
+
     def time(self) -> float:
         """Return the virtual time in seconds."""
         return self.now_ns / _NS

@@ -64,6 +64,7 @@ class StackSubject:
         self._frozen: list[int] = []
         self._pipe: Pipe | None = None
         self._tell: Callable[[], None] | None = None
+        self._running: Stack | None = None
 
     async def open(self) -> None:
         """Start the stack; its probes write to a pipe only where they are other processes."""
@@ -74,10 +75,15 @@ class StackSubject:
         spec = WorkerSpec(target=probe.Probe, args=(self._witness, self._seconds))
         env = build_test_env(spec, layer=self._layer, test="machine", pool=self._settings)
         try:
-            self._stack: Stack = await start_stack(env)
+            self._running = await start_stack(env)
         except BaseException:
             self._forget()
             raise
+
+    @property
+    def _stack(self) -> Stack:
+        assert self._running is not None
+        return self._running
 
     def on_start(self, tell: Callable[[], None]) -> None:
         """Have `tell` called whenever a probe has begun a job."""
@@ -86,8 +92,9 @@ class StackSubject:
     def _forget(self) -> None:
         """Drop what the probes have said, and the pipe through which they did."""
         probe.forget(self._witness)
-        if self._pipe is not None:
-            self._pipe.close()
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            pipe.close()
 
     async def submit(self, job: int) -> None:
         """Hand a job over, with the pool's own deadline."""
@@ -195,7 +202,9 @@ class StackSubject:
         await simulation.advance(seconds)
 
     async def close(self) -> bool:
-        """Stop the stack, and drop what the probes have said."""
+        """Stop the stack, if it was started, and drop what the probes have said."""
+        if self._running is None:
+            return True
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._stack.stop()

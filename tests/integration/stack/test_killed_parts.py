@@ -36,9 +36,9 @@ def environment(layer: str) -> Any:
 async def test_a_killed_part_is_started_anew_and_every_job_ends(part: str) -> None:
     async with await start_stack(environment("mock")) as stack:
         before, jobs = stack.pool, await loaded(stack)
-        doomed = stack.env.registry.lookup(stack.env.scope.name(part))
-        assert doomed
-        doomed.exit(KILL)
+        process = stack.env.registry.lookup(stack.env.scope.name(part))
+        assert process is not None
+        process.exit(KILL)
         ended = await outcomes(jobs)
         await wait_for(
             lambda: stack.tree.supervisor.alive and pool_of(stack) not in {None, before}, timeout=10

@@ -14,6 +14,7 @@ const GLYPHS = {
   moved: "~", tree: "◆",
 };
 const tip = document.getElementById("tip");
+let shownAt = 0;
 
 function make(name, attributes, parent, text) {
   const element = document.createElementNS(SVG, name);
@@ -380,8 +381,7 @@ class Drawing {
   focused(event) {
     const group = event.target.closest(".item");
     if (!group) return;
-    const box = group.getBoundingClientRect();
-    this.tell(+group.dataset.index, Math.min(box.left + box.width / 2, box.left + 40), box.bottom);
+    this.tell(+group.dataset.index, ...below(group));
   }
 
   key(event) {
@@ -438,9 +438,20 @@ function show(told, x, y) {
     tag("td", before !== after && name !== "it" ? `${after} ←` : `${after}`, row);
   }
   tip.hidden = false;
+  shownAt = scrollY;
+  place(x, y);
+}
+
+function place(x, y) {
   const wide = tip.offsetWidth, high = tip.offsetHeight;
   tip.style.left = `${Math.max(6, Math.min(x + 14, innerWidth - wide - 8))}px`;
   tip.style.top = `${y + 16 + high > innerHeight ? Math.max(4, y - high - 12) : y + 16}px`;
+}
+
+// Where the words for an item go that has the focus.
+function below(item) {
+  const box = item.getBoundingClientRect();
+  return [Math.min(box.left + box.width / 2, box.left + 40), box.bottom];
 }
 
 function hide() {
@@ -498,5 +509,9 @@ function unfold() {
 addEventListener("hashchange", unfold);
 unfold();
 addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-addEventListener("scroll", hide, { passive: true });
+// What moves away takes its words along; what was scrolled to by the keyboard keeps them.
+addEventListener("scroll", () => {
+  const item = document.activeElement.closest && document.activeElement.closest(".item");
+  if (item && !tip.hidden) place(...below(item)); else if (Math.abs(scrollY - shownAt) > 60) hide();
+}, { passive: true });
 document.documentElement.dataset.ready = "yes";

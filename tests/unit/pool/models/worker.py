@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import ClassVar, Final
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from poolproof.pool.worker import (
     HISTORY_LENGTH,
@@ -68,14 +68,22 @@ class Life(RuleBasedStateMachine):
             return "degraded"
         return "busy" if self.held >= self.slots else "ready"
 
+    @initialize(begins=st.sampled_from([True, True, True, False]))
+    def first(self, *, begins: bool) -> None:
+        """Most begin their life: those who do not have few edges."""
+        if begins:
+            self.begun()
+
     @precondition(lambda self: not self.began and not self.end)
     @rule()
     def begun(self) -> None:
         self.real.begun(self.now_ns)
         self.began = True
 
-    @rule(jobs=st.integers(1, 3))
+    @rule(jobs=st.integers(0, 3))
     def checkout(self, jobs: int) -> None:
+        """So many jobs, or, for 0, as many as there is room for."""
+        jobs = jobs or max(1, self.slots - self.held)
         self.now_ns += 3
         accepts = self.state() == "ready" and not self.retiring
         if accepts and self.held + jobs <= self.slots:
@@ -101,6 +109,7 @@ class Life(RuleBasedStateMachine):
         self.real.set_slots(slots, self.now_ns)
         self.slots = slots
 
+    @precondition(lambda self: not self.began or self.given)
     @rule()
     def retire(self) -> None:
         self.real.retire()
@@ -124,14 +133,14 @@ class Life(RuleBasedStateMachine):
 
         assert check(self.now_ns) == expected
 
-    @precondition(lambda self: self.end == "terminated")
+    @precondition(lambda self: self.end == "terminated" or self.retiring)
     @rule()
     def replace(self) -> None:
-        """So that no step is wasted on the dead."""
+        """So that no step is wasted on the dead, and few on those who take no more work."""
         self.spawn()
         self.begun()
 
-    @precondition(lambda self: self.end or not self.began or self.given > 1)
+    @precondition(lambda self: self.end or not self.began or self.given or self.ill)
     @rule(suddenly=st.booleans())
     def ends(self, *, suddenly: bool) -> None:
         if suddenly:
