@@ -64,6 +64,7 @@ class Lanes:
         self._callers_so_far = 0
         self.callers = self._callers(jobs)
         self.hidden = 0
+        self._workers_known: set[int] = set()
         self.workers: dict[int, list[int]] = {}
         self.runs: dict[int, list[tuple[int, Run]]] = {}
         self._workers(trial, [run for job in jobs for run in runs_of(trial, job)])
@@ -87,7 +88,9 @@ class Lanes:
         return {job.number: first + row for job, row in zip(jobs, rows, strict=True)}
 
     def _workers(self, trial: Trial, runs: Iterable[Run]) -> None:
-        by_pid: dict[int, list[Run]] = {pid: [] for pid in worker_pids(trial)}
+        found = worker_pids(trial)
+        self._workers_known = set(found)
+        by_pid: dict[int, list[Run]] = {pid: [] for pid in (*found, *born(trial))}
         for run in runs:
             by_pid.setdefault(run.pid, []).append(run)
         for pid, mine in by_pid.items():
@@ -102,7 +105,8 @@ class Lanes:
         if len(self.workers) >= MOST_WORKERS:
             self.hidden += 1
             return next(reversed(self.workers.values()))
-        name = "in the owner" if pid == owner else f"worker {pid}"
+        what = "worker" if pid in self._workers_known else "process"
+        name = "in the owner" if pid == owner else f"{what} {pid}"
         names = [name] if width == 1 else [f"{name}, {row + 1}" for row in range(width)]
         return [self._add(one, "worker") for one in names]
 
@@ -144,18 +148,34 @@ def _death(trial: Trial, process: Process, since: int) -> int | None:
     return min(ends, default=None)
 
 
-def worker_pids(trial: Trial) -> list[int]:
-    """Return the processes that count as workers, in the order of their births.
+def born(trial: Trial) -> dict[int, int]:
+    """Return when each process of the tree was first seen from outside, the owner left out."""
+    births = {event.data["child"]: event.t for event in trial.births}
+    return {pid: t for pid, t in births.items() if pid != trial.owner}
 
-    Before the fault that is who is named a worker; whoever is born later takes the place of one; and who ran a job.
+
+def worker_pids(trial: Trial) -> list[int]:
+    """Return the processes that count as workers: who is named one, who ran a job, and who takes the place of one.
+
+    That is who is born after the fault while there are fewer than there should be; others are helpers of the pool.
     """
-    marks = [event for event in trial.of_kind("phase") if "workers" in event.data]
-    named = {pid for mark in marks for pid in mark.data["workers"]}
-    since = marks[0].t if named else 0
-    born = [
-        child
-        for event in trial.births
-        if (child := event.data["child"]) != trial.owner and (child in named or event.t >= since)
-    ]
+    births = born(trial)
+    named = {pid for mark in trial.of_kind("phase") for pid in mark.data.get("workers", ())}
     ran = [event.pid for event in trial.of_kind("started") if event.pid != trial.owner]
-    return list(dict.fromkeys((*born, *ran)))
+    sure = list(dict.fromkeys([*(pid for pid in births if pid in named), *ran])) or list(births)
+    harmed = min((harm.since for harm in trial.harms), default=None)
+    if harmed is not None:
+        for pid, t in births.items():
+            if (
+                pid not in sure
+                and t >= harmed
+                and _living(trial, sure, t) < trial.plan.target.workers
+            ):
+                sure.append(pid)
+    return sure
+
+
+def _living(trial: Trial, pids: Sequence[int], t: int) -> int:
+    births = born(trial)
+    dead = {buried(event).pid for event in trial.deaths if event.t <= t}
+    return sum(births.get(pid, 0) <= t and pid not in dead for pid in pids)

@@ -258,7 +258,7 @@ class _Drawing:
         stopping = self.at(asked.t) if asked is not None else self.end + 1
         for at, up in curves.pairs(self._curves["workers"]):
             state: Strip = "up" if up >= wanted else "degraded" if up else "down"
-            words = f"{up} of {wanted} up"
+            words = f"{up} up, {wanted} wanted"
             if at < stopping:
                 yield at, state, words
             else:

@@ -119,21 +119,32 @@ def test_the_state_around_a_moment_is_what_the_history_says() -> None:
 
 
 def test_workers_are_up_from_their_first_word_to_their_death() -> None:
-    history = warm()
-    for pid in (ONE, TWO):
-        history.write("birth", CONTROLLER, data={"child": pid, "born": pid * 10})
+    history = births(warm(), ONE, TWO)
     found = drawn(history.death(ONE).done(3, pid=TWO))
     states = [state for _, state, _ in found.strip]
 
     assert states == ["degraded", "up", "degraded"]
-    assert found.strip[-1][2] == "1 of 2 up"
+    assert found.strip[-1][2] == "1 up, 2 wanted"
     assert around(found.curves["workers"], found.end)[1] == 1
 
 
-def test_workers_that_end_in_a_shutdown_are_not_down() -> None:
-    history = warm()
-    for pid in (ONE, TWO):
+def births(history: History, *pids: int) -> History:
+    for pid in pids:
         history.write("birth", CONTROLLER, data={"child": pid, "born": pid * 10})
+    return history
+
+
+def test_who_takes_the_place_of_a_dead_worker_is_one_and_a_helper_is_none() -> None:
+    history = births(warm("kill-busy"), ONE, TWO, 300).inject(ONE).death(ONE)
+    found = drawn(births(history, 301, 302).receipt().done(3, pid=TWO))
+    names = {one.name for one in found.lanes if one.kind == "worker"}
+
+    assert names == {"worker 201", "worker 202", "process 300", "worker 301", "process 302"}
+    assert [words for _, _, words in found.strip][-1] == "2 up, 2 wanted"
+
+
+def test_workers_that_end_in_a_shutdown_are_not_down() -> None:
+    history = births(warm(), ONE, TWO)
     found = drawn(history.stop().death(ONE).death(TWO))
 
     assert [state for _, state, _ in found.strip][-2:] == ["stopping", "stopping"]
