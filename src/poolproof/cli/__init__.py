@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         reap,
         replay,
         scan,
+        scenario,
         tree,
         verify,
     )
@@ -90,7 +91,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"poolproof {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    commands_here = (check, replay, faults, verify, bisect, doctor, scan, conformance, reap, tree)
+    commands_here = (
+        check,
+        replay,
+        faults,
+        scenario,
+        verify,
+        bisect,
+        doctor,
+        scan,
+        conformance,
+        reap,
+        tree,
+    )
     for command in commands_here:
         command.add_parser(commands)
     return parser
