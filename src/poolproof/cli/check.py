@@ -157,6 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def target(arguments: argparse.Namespace) -> Target:
+    """Return what the options name; raise UsageError if it cannot be."""
     targeting.at_least("--jobs", arguments.jobs, 1)
     targeting.at_least("--time", arguments.time, 1)
     return targeting.target(
