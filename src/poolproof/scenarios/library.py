@@ -70,7 +70,7 @@ CORRUPT_MESSAGES: Final = Scenario(
     does="5 % of the frames between the pool and its workers have a bit flipped",
     layers=WIRES,
     settings={"most_ahead": 1},
-    load=Load(checked=True),
+    load=Load(deadline=4, checked=True),
     steps=(
         Step(do="wait", seconds=2),
         Step(do="corrupt", share=0.05),

@@ -4,7 +4,8 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ def plays(request: pytest.FixtureRequest) -> Iterator[Plays]:
     asked: list[dict[str, Any]] = [
         one.callspec.params for one in items if "plays" in one.fixturenames
     ]
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ProcessPoolExecutor(AT_ONCE, mp_context=get_context("spawn")) as players:
         yield {
-            (one["name"], one["seed"]): threads.submit(
+            (one["name"], one["seed"]): players.submit(
                 play_on_stack, SCENARIOS[one["name"]], "full", seed=one["seed"]
             )
             for one in asked
