@@ -1,6 +1,6 @@
 """Plays the loads that were planned for the stack, one after the other, and writes what came of them as a page.
 
-    python scripts/planned_loads.py [--quick] [--target TARGET] [--out DIR]
+    python scripts/planned_loads.py [--quick] [--only NAMES] [--target TARGET] [--out DIR] [--page DIR]
 
 DIR gets NAME.json of each load, planned_loads.md and, where matplotlib is, its pictures. `--quick` plays each for
 some seconds. Exit code: 0 all good; 1 one was breached; 3 one was void; as of `poolproof load`.
@@ -107,11 +107,14 @@ def main() -> int:
     parser.add_argument("--workers", default="4")
     parser.add_argument("--only", default="", help="names, separated by commas")
     parser.add_argument("--out", type=Path, default=Path(".poolproof/loads"))
+    parser.add_argument("--page", type=Path, help="where page and pictures go, if not to --out")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     chosen = [one for one in LOADS if not arguments.only or one.name in arguments.only.split(",")]
     codes = [_play(one, arguments) for one in chosen]
-    _write(arguments.out)
+    page = arguments.page or arguments.out
+    page.mkdir(parents=True, exist_ok=True)
+    _write(arguments.out, page)
     return max(codes, default=0)
 
 
@@ -124,7 +127,7 @@ def _play(load: Planned, arguments: argparse.Namespace) -> int:
     return subprocess.run(command, check=False).returncode  # noqa: S603 - our own command
 
 
-def _write(out: Path) -> None:
+def _write(out: Path, page: Path) -> None:
     """Write the page of all loads of which there is a result."""
     results: list[tuple[Planned, LoadResult]] = []
     for load in LOADS:
@@ -138,9 +141,9 @@ def _write(out: Path) -> None:
         lines += [f"- {'kept' if one.kept else 'BROKEN'}: {one}" for one in result.judged]
         lines += [f"- void: {reason}" for reason in result.reasons]
         if pictures.available():
-            pictures.load(result, out / f"{load.name}.png")
+            pictures.load(result, page / f"{load.name}.png")
             lines += ["", f"![{load.name}: rate, latency and waiting over time]({load.name}.png)"]
-    (out / "planned_loads.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (page / "planned_loads.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _table(results: list[tuple[Planned, LoadResult]]) -> list[str]:

@@ -5,7 +5,8 @@
 #
 # Campaigns, each of them a function in this file:
 #   repeats   unit, integration and chaos tests 20 times over, beside a busy core: a test must not change its mind
-#   examples  every property-based and stateful test with 1,000 examples
+#   examples  every property-based and stateful test with 1,000 examples (stacks of processes: 100), and how often each
+#             rule of a machine was taken
 #   seeds     each pool of the standard library with 20 seeds: the same promises are found broken each time
 #   points    each pool of the standard library with every effect (kill, raise, hang) at every crash point
 #   pythons   unit, integration and chaos tests on each of Python 3.11, 3.12 and 3.13 that is found
@@ -45,7 +46,7 @@ campaign_repeats() {
 }
 
 campaign_examples() {
-  suite_module pytest tests -m hypothesis --hypothesis-profile campaign --timeout 1800 "$@"
+  suite_module pytest tests -s -m hypothesis --hypothesis-profile campaign --timeout 1800 "$@"
 }
 
 # check NAME POOL [ARGUMENT...]: checks a pool and prints the line that pools_table.py reads.

@@ -34,10 +34,14 @@ class Bench:
     Example:
         >>> def test_packing_is_fast(bench):
         ...     assert bench(pack, job) < 10e-6
+
+    Attributes:
+        taken: the samples of the last measure.
     """
 
     def __init__(self, node: str, keep: "Callable[[Measure], None]") -> None:
         self._node, self._keep = node, keep
+        self.taken: Sequence[float] = ()
 
     def __call__(
         self,
@@ -80,6 +84,7 @@ class Bench:
         from poolproof.bench.result import Measure  # noqa: PLC0415
         from poolproof.latency import percentile  # noqa: PLC0415
 
+        self.taken = tuple(samples)
         self._keep(
             Measure(
                 name=f"{self._node}{f' {label}' if label else ''}",

@@ -12,7 +12,7 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
-TRACKER_SECONDS: Final = 1.0
+TRACKER_SECONDS: Final = 5.0
 """How long a tracker is given to remove what the dead have left: a few milliseconds' work on an idle machine."""
 _TRACKERS: Final = (b"resource_tracker", b"semaphore_tracker")
 

@@ -5,6 +5,7 @@ A job's body does the harm, if any; the wrapper around it only witnesses. So no 
 
 import asyncio
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -12,7 +13,8 @@ from typing import Any, NoReturn
 from poolproof.agent import journal
 
 Spec = dict[str, Any]
-"""A job: `journal`, `gate` (paths), `job` (number), `body` (a key of BODIES), `token` (its answer), `size` (bytes)."""
+"""A job: `journal`, `gate` (paths), `job` (number), `body` (a key of BODIES), `token` (its answer), `size` (bytes),
+`seconds` (how long it lasts)."""
 
 BIG = 64 * 1024 * 1024
 GIL_US = 500_000
@@ -24,6 +26,8 @@ def run(spec: Spec, _argument: object = None) -> Any:
     journal.open_at(spec["journal"])
     journal.write("started", job=spec["job"], data={"born": journal.born()})
     try:
+        if spec.get("seconds"):
+            _take(spec["seconds"])
         answer = BODIES[spec["body"]](spec)
     except BaseException as error:
         journal.write(
@@ -40,6 +44,7 @@ async def run_coroutine(spec: Spec, _argument: object = None) -> Any:
     journal.write("started", job=spec["job"], data={"born": journal.born()})
     try:
         await _pass_gate_on_loop(spec.get("gate"))
+        await asyncio.sleep(spec.get("seconds", 0))
         answer = BODIES[spec["body"]]({**spec, "gate": None})
     except BaseException as error:
         journal.write(
@@ -48,6 +53,11 @@ async def run_coroutine(spec: Spec, _argument: object = None) -> Any:
         raise
     journal.write("finished", job=spec["job"], data=_measure(answer))
     return answer
+
+
+def _take(seconds: float) -> None:
+    """Let the job last so long, without computing."""
+    select.select([], [], [], seconds)
 
 
 def _measure(answer: object) -> dict[str, Any]:
@@ -109,6 +119,17 @@ def _open_file(spec: Spec) -> Any:
         pass_gate(spec["gate"])
     for descriptor in [os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) for _ in range(2)]:
         os.close(descriptor)
+    return spec["token"]
+
+
+_kept: list[bytearray] = []
+
+
+def _leak(spec: Spec) -> Any:
+    """Keep memory that is really there: of pages that are not written to, the kernel gives none."""
+    memory = bytearray(spec["size"])
+    memory[::4096] = b"x" * len(memory[::4096])
+    _kept.append(memory)
     return spec["token"]
 
 
@@ -229,6 +250,7 @@ BODIES: dict[str, Callable[[Spec], Any]] = {
     "open-file": _open_file,
     "write-file": _write_file,
     "hold-gil": _hold_gil,
+    "leak": _leak,
 }
 
 ARGUMENTS: dict[str, Callable[[Spec], object]] = {

@@ -41,6 +41,40 @@ def retries_not_promised(trial: Trial) -> str | None:
     return None if trial.promises.get("retries") is not None else "no number of retries is promised"
 
 
+def final_cancel_not_promised(trial: Trial) -> str | None:
+    """Say so if nothing is promised of a job whose cancellation was granted."""
+    return None if trial.promises.get("cancel-final") else "cancel-final is not promised"
+
+
+def nothing_to_cancel(trial: Trial) -> str | None:
+    """Say so if nobody asked for a cancellation."""
+    asked = any(job.cancel for job in trial.submitted)
+    return None if asked else "nobody asked for a cancellation"
+
+
+@checker("cancelled-run", needs=[final_cancel_not_promised, nothing_to_cancel, no_start_evidence])
+def cancelled_run(trial: Trial) -> Sequence[Claim]:
+    """No job is begun after the pool has said that it is cancelled."""
+    granted = [job for job in trial.submitted if job.cancelled]
+    if not granted:
+        return unknown("no cancellation was granted")
+    charges = [
+        Charge(
+            effect="begun after its cancellation was granted",
+            text=f"{story(trial, job)}; its cancellation was granted at {moment(trial, granted_at)}",
+            job=job.number,
+        )
+        for job in granted
+        if (granted_at := _granted_at(job)) < max((start.t for start in job.starts), default=0)
+    ]
+    return accuse(charges) if charges else valid(f"{len(granted)} jobs cancelled, none begun later")
+
+
+def _granted_at(job: JobRecord) -> int:
+    assert job.cancel_answer is not None
+    return job.cancel_answer.t
+
+
 @checker("duplicate-run", needs=[no_start_evidence])
 def duplicate_run(trial: Trial) -> Sequence[Claim]:
     """A job is run again only if its process was lost before the answer was delivered."""

@@ -30,6 +30,10 @@ def _contract(value: object) -> bool:
 PROMISES: Final[dict[str, tuple[str, Accept]]] = {
     "retries": ("an int >= 0: how often a job is run again at most", _count),
     "at-most-once": ("a bool: no job is ever started twice", lambda value: isinstance(value, bool)),
+    "cancel-final": (
+        "a bool: no job is begun once its cancellation was granted",
+        lambda value: isinstance(value, bool),
+    ),
     "order": (
         '"fifo": jobs are begun in the order of their submission',
         lambda value: value == "fifo",

@@ -8,7 +8,18 @@ from poolproof.history import Event
 
 # The bodies of jobs that must end in their right answer, if in any; the others should fail.
 SOUND_BODIES: Final = frozenset(
-    {"", "echo", "own", "callback", "big", "allocate", "open-file", "write-file", "hold-gil"}
+    {
+        "",
+        "echo",
+        "own",
+        "callback",
+        "big",
+        "allocate",
+        "open-file",
+        "write-file",
+        "hold-gil",
+        "leak",
+    }
 )
 
 

@@ -21,8 +21,8 @@ TERMINATED = 143
 OWN_ERROR = 4
 
 COMMANDS = (
-    *("check", "replay", "report", "recheck", "diff", "promote", "faults"),
-    *("load", "bench", "baseline"),
+    *("check", "replay", "report", "recheck", "diff", "promote", "faults", "scenario"),
+    *("load", "bench", "baseline", "trends"),
     *("verify", "bisect", "doctor", "scan"),
     *("conformance", "reap", "tree"),
 )

@@ -73,7 +73,7 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         metavar="P",
-        help="at-most-once, retries=N, order=fifo, recovery=S",
+        help="at-most-once, cancel-final, retries=N, order=fifo, recovery=S",
     )
     add("--seed", type=int, help="the seed of the run (default: a new one, which is printed)")
     add(
@@ -112,14 +112,8 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TOML file of known violations, with reason and expiry",
     )
-    add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
     add("--junit", type=Path, metavar="FILE", help="write the verdicts to FILE as JUnit's XML")
-    add(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="where plans and histories go (default .poolproof/runs/RUN)",
-    )
+    session.add_results(parser, kept="where plans and histories go (default .poolproof/runs/RUN)")
     add("--null", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -128,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
     seed = (
         arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
     )
-    target = _target(arguments)
+    checked = target(arguments)
     faults = _faults(arguments.faults)
     acceptances = (
         accept.load(arguments.accept, dt.datetime.now().astimezone().date())
@@ -139,9 +133,9 @@ def run(arguments: argparse.Namespace) -> int:
     session.writable_file(arguments.junit, "--junit")
     with session.leased() as lease:
         out = session.writable(arguments.out or Path(".poolproof", "runs", lease.run))
-        print(f"seed {seed}   target {target.name}   run {lease.run}", flush=True)
+        print(f"seed {seed}   target {checked.name}   run {lease.run}", flush=True)
         options = Options(
-            target=target,
+            target=checked,
             faults=faults,
             crash_points=arguments.crash_points,
             jobs=arguments.jobs,
@@ -162,7 +156,8 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT[result.verdict]
 
 
-def _target(arguments: argparse.Namespace) -> Target:
+def target(arguments: argparse.Namespace) -> Target:
+    """Return what the options name; raise UsageError if it cannot be."""
     targeting.at_least("--jobs", arguments.jobs, 1)
     targeting.at_least("--time", arguments.time, 1)
     return targeting.target(

@@ -1,5 +1,6 @@
 """What every command that starts processes shares: a name, a lease, a loop that ends cleanly, progress on screen."""
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -64,6 +65,13 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
         raise Terminated from None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def add_results(parser: argparse.ArgumentParser, *, kept: str) -> None:
+    """Add where a command writes what it has found, and where it keeps its runs, as `kept` says."""
+    add = parser.add_argument
+    add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
+    add("--out", type=Path, metavar="DIR", help=kept)
 
 
 def writable(path: Path) -> Path:

@@ -70,12 +70,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="end a run in which no test ends for so long (default 300)",
     )
-    add("--json", type=Path, metavar="FILE", help="write everything that was found to FILE")
-    add(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="what each run recorded and printed (default .poolproof/suites/RUN)",
+    session.add_results(
+        parser, kept="what each run recorded and printed (default .poolproof/suites/RUN)"
     )
     add(
         "arguments",

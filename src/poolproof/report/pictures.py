@@ -50,41 +50,44 @@ def _save(figure: Any, path: Path) -> None:
 def load(result: LoadResult, path: Path) -> None:
     """Draw a load over time: what was due and answered, its latency, what waited; with bands for faults."""
     figure, (rate, latency, waiting) = _axes(3, _WIDE, sharex=True)
-    seconds = [row["second"] for row in result.series]
-    rate.step(seconds, [row["due"] for row in result.series], where="post", color=GREY, label="due")
-    answered = [row["answered"] for row in result.series]
-    rate.step(seconds, answered, where="post", color=BLUE, label="ended")
-    rate.set_ylabel("operations / s")
+    rows = [row for row in result.series if row["second"] < result.plan.seconds]
+    _steps(rate, rows, "due", GREY)
+    _steps(rate, rows, "answered", BLUE, "ended")
+    rate.set(ylabel="operations / s", ylim=(0, None))
     for key, label, color, style in (
         ("p50_ms", "p50", BLUE, "-"),
         ("p99_ms", "p99", ORANGE, "--"),
         ("max_ms", "max", GREY, ":"),
     ):
-        told = [(row["second"], row[key]) for row in result.series if key in row]
+        told = [(row["second"], row[key]) for row in rows if key in row]
         latency.plot(*zip(*told, strict=True), color=color, linestyle=style, label=label)
-    latency.set_yscale("log")
-    latency.set_ylabel("latency, ms")
-    waiting.step(
-        seconds, [row["waiting"] for row in result.series], where="post", color=INK, label="waiting"
-    )
-    workers = waiting.twinx()
-    live = [(row["second"], row["live"]) for row in result.series if "live" in row]
-    if live:
-        workers.step(
-            *zip(*live, strict=True), where="post", color=BLUE, linestyle="--", label="live workers"
-        )
-        workers.set_ylim(0, max(n for _, n in live) + 1)
-    workers.set_ylabel("live workers", color=BLUE)
-    waiting.set_ylabel("operations waiting")
-    waiting.set_xlabel("seconds")
+    latency.set(ylabel="latency, ms", yscale="log")
+    _steps(waiting, rows, "waiting", INK)
+    waiting.set(ylabel="operations waiting", xlabel="seconds", ylim=(0, None))
+    _draw_workers(waiting.twinx(), rows)
     for axis in (rate, latency, waiting):
         for curve in result.curves:
             end = curve.at_ms if curve.heal_ms is None else curve.heal_ms
             axis.axvspan(curve.at_ms / 1e3, end / 1e3, color=ORANGE, alpha=0.25, linewidth=1.0)
     for axis in (rate, latency):
-        axis.legend(loc="upper right", frameon=False, ncols=3)
+        axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), frameon=False, ncols=3)
     figure.suptitle(f"{result.plan.target.name}: {result.verdict}", color=INK)
     _save(figure, path)
+
+
+def _steps(
+    axis: Any, rows: Sequence[Mapping[str, float]], key: str, color: str, label: str = ""
+) -> None:
+    seconds = [row["second"] for row in rows]
+    axis.step(seconds, [row[key] for row in rows], where="post", color=color, label=label or key)
+
+
+def _draw_workers(axis: Any, rows: Sequence[Mapping[str, float]]) -> None:
+    live = [(row["second"], row["live"]) for row in rows if "live" in row]
+    if live:
+        axis.step(*zip(*live, strict=True), where="post", color=BLUE, linestyle="--")
+        axis.set_ylim(0, max(n for _, n in live) + 1)
+    axis.set_ylabel("live workers", color=BLUE)
 
 
 def scaling(panels: Mapping[str, Sequence[tuple[float, float]]], path: Path, *, up: str) -> None:

@@ -7,7 +7,7 @@ from poolproof.scenarios.data import Criteria, Load, Scenario, Step, load_file
 from poolproof.scenarios.judging import Judgement
 from poolproof.scenarios.library import SCENARIOS
 from poolproof.scenarios.playing import Report
-from poolproof.scenarios.running import play_on_stack
+from poolproof.scenarios.running import play_on_stack, play_on_target
 
 __all__ = [
     "SCENARIOS",
@@ -19,4 +19,5 @@ __all__ = [
     "Step",
     "load_file",
     "play_on_stack",
+    "play_on_target",
 ]

@@ -1,6 +1,7 @@
 """The worker of a scenario: it says what it begins by a way of its own, and does to itself what a job tells it."""
 
 import asyncio
+import mmap
 import os
 import zlib
 from collections import Counter, defaultdict
@@ -49,8 +50,8 @@ class Actor:
         assert self._open is not None
         self.last = asyncio.get_running_loop().time()
         self.met["slow"] += self.factor > 1
-        self.met["pause"] += not self._open.is_set()
         await asyncio.sleep(seconds * self.factor)
+        self.met["pause"] += not self._open.is_set()
         await self._open.wait()
         self._do(body, size)
         return [answer(number), checksum_of(answer(number))]
@@ -68,7 +69,7 @@ class Actor:
                 self._fed -= 1
                 self.met["starve"] += 1
                 raise MemoryError("no memory, on purpose")
-            bytearray(size)
+            _mapped(size)
 
     def pause(self, *, paused: bool) -> None:
         """Stand still, or go on."""
@@ -77,6 +78,14 @@ class Actor:
             self._open.clear()
         else:
             self._open.set()
+
+
+def _mapped(size: int) -> None:
+    """Ask the kernel for memory, and give it back at once."""
+    try:
+        mmap.mmap(-1, size).close()
+    except OSError as error:
+        raise MemoryError(f"no {size} bytes: {error}") from error
 
 
 def _touched(size: int) -> bytearray:

@@ -75,6 +75,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     key: str = ""
     expect: Literal["", "error"] = ""
 
+    @property
+    def deed(self) -> str:
+        """What its receipt stands under: `kill`, `submit die`."""
+        return f"submit {self.body}" if self.do == "submit" else self.do
+
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What goes on meanwhile: clients that each ask for one job after the other.
@@ -105,8 +110,8 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         success: the least share of the load's jobs that are answered rightly, at their first and only asking.
-        recovery_seconds: within how many seconds of the heal the pool is steady again, and of its death
-            a worker is replaced.
+        recovery_seconds: within how many seconds of the heal the pool is steady again, and for how long at
+            most workers are missing.
         answered_seconds: the longest that a caller may have waited for whatever it got.
         deaths: how many workers may have died at most; None is any number.
         rss_bytes: the most memory that a worker may have had; None is any.
@@ -127,6 +132,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         does: what happens, for people, as a clause.
         layers: on which layers of our stack it means anything.
         workers: how many the pool has.
+        ours: whether it asks for what only our own pool promises: deadlines, overflow, recycling, quarantine.
         settings: of the pool, where they are to be others than usual; ours only.
         steady: how many jobs must be answered rightly in a row, with all workers up, before and after.
     """
@@ -134,6 +140,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     does: str = ""
     layers: tuple[Layer, ...] = LAYERS
+    ours: bool = False
     workers: int = 5
     settings: dict[str, Any] = {}
     steady: int = 20

@@ -42,13 +42,15 @@ class Facts:
     Attributes:
         jobs: every job, by number.
         starts: how often each job was begun, by its workers' own word.
+        duplicated: the jobs that were begun more often than they may be.
+        ours: whether the pool promises what our own does.
         receipts: for each deed that was done, the evidence that it took effect; none is an empty list.
         healed: the evidence that everything is undone; None if it is not.
         steady: whether the pool was steady before anything was done.
         recovery_seconds: from the heal until it was steady again; None if it never was.
         live, wanted: workers in the end, and how many there should be.
         deaths: workers that have died.
-        repairs: how many seconds after each such death another worker was up; only of those that were replaced.
+        repairs: for how many seconds there were too few workers, each time that this ended.
         most_rss_bytes: the most memory that a worker had; None where it has none of its own.
         closed: whether the shutdown ended in time.
         seconds: how long it took, on the stage's clock.
@@ -56,6 +58,8 @@ class Facts:
 
     jobs: dict[int, JobFacts] = field(default_factory=dict[int, JobFacts])
     starts: Mapping[int, int] = field(default_factory=dict[int, int])
+    duplicated: tuple[int, ...] = ()
+    ours: bool = True
     receipts: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     healed: str | None = None
     steady: bool = False

@@ -26,8 +26,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
 def judge(scenario: Scenario, facts: Facts) -> tuple[Judgement, ...]:
     """Judge one play; what was not proven to have happened leaves everything unknown."""
-    doubt = _unproven(facts)
-    found = tuple(_criteria(scenario.criteria, facts))
+    doubt = _unproven(scenario, facts)
+    found = tuple(_criteria(scenario, facts))
     if doubt is None:
         return found
     wanted = "a receipt for each deed, a steady state before, a heal that is verified"
@@ -46,16 +46,18 @@ def _doubted(judgement: Judgement) -> Judgement:
     return judgement
 
 
-def _unproven(facts: Facts) -> str | None:
+def _unproven(scenario: Scenario, facts: Facts) -> str | None:
     if not facts.steady:
         return "no steady state before anything was done"
-    missing = [deed for deed, evidence in facts.receipts.items() if not evidence]
+    deeds = dict.fromkeys(step.deed for step in scenario.steps if step.do not in ("wait", "heal"))
+    missing = [deed for deed in deeds if not facts.receipts.get(deed)]
     if missing:
         return f"no receipt that {', '.join(missing)} took effect"
     return None if facts.healed else "no evidence that everything was healed"
 
 
-def _criteria(criteria: Criteria, facts: Facts) -> Iterator[Judgement]:
+def _criteria(scenario: Scenario, facts: Facts) -> Iterator[Judgement]:
+    criteria = scenario.criteria
     load = facts.role("load", "step")
     if load:
         yield _success(criteria, load)
@@ -69,7 +71,7 @@ def _criteria(criteria: Criteria, facts: Facts) -> Iterator[Judgement]:
     yield _counted("capacity", facts.wanted, facts.live, "live workers")
     fresh = facts.role("fresh")
     right = sum(job.ok and job.right for job in fresh)
-    yield _counted("no-recovery", len(fresh), right, "right answers after the heal")
+    yield _counted("no-recovery", scenario.steady, right, "right answers after the heal")
     yield from _bounds(criteria, facts)
     yield _counted("shutdown-hang", 1, int(facts.closed), "shutdowns that ended")
 
@@ -94,16 +96,15 @@ def _errors(jobs: list[JobFacts]) -> str:
 def _integrity(facts: Facts) -> Iterator[Judgement]:
     """Nothing lost, wrong, doubled, invented or denied, whatever was broken."""
     jobs = facts.jobs.values()
+    denied = [job for job in jobs if job.error and not job.happened]
     broken = {
-        "unresolved-job": [job for job in jobs if job.ended is None],
-        "wrong-result": [job for job in jobs if job.ok and not job.right],
-        "duplicate-run": [job for job in jobs if facts.starts.get(job.number, 0) > 1],
-        "false-denial": [
-            job for job in jobs if job.error and not job.happened and facts.starts.get(job.number)
-        ],
+        "unresolved-job": [job.number for job in jobs if job.ended is None],
+        "wrong-result": [job.number for job in jobs if job.ok and not job.right],
+        "duplicate-run": list(facts.duplicated),
+        "false-denial": [job.number for job in denied if facts.starts.get(job.number)],
     }
     for invariant, bad in broken.items():
-        yield _none(invariant, [job.number for job in bad], "jobs", vacuous=not facts.jobs)
+        yield _none(invariant, bad, "jobs", vacuous=not facts.jobs)
     phantoms = sorted(set(facts.starts) - set(facts.jobs))
     unrun = [job.number for job in jobs if job.ok and not facts.starts.get(job.number)]
     yield _none("phantom-result", [*phantoms, *unrun], "jobs", vacuous=not facts.starts)
@@ -142,13 +143,13 @@ def _recovery(criteria: Criteria, facts: Facts) -> Judgement:
 
 
 def _repair(criteria: Criteria, facts: Facts) -> Judgement:
-    """Judge how long a dead worker was missed; whether all were replaced is for `capacity` to tell."""
+    """Judge how long there were too few workers; whether there are enough in the end is for `capacity` to tell."""
     most = max(facts.repairs, default=0.0)
     return Judgement(
         invariant="repair",
         verdict="valid" if most <= criteria.recovery_seconds else "invalid",
-        wanted=f"each dead worker replaced within {criteria.recovery_seconds:g} s",
-        got=f"{len(facts.repairs)} of {facts.deaths} replaced, within {most:.3f} s",
+        wanted=f"workers missing for at most {criteria.recovery_seconds:g} s",
+        got=f"for {most:.3f} s at most, {len(facts.repairs)} times; {facts.deaths} workers died",
     )
 
 
@@ -156,7 +157,7 @@ def _bounds(criteria: Criteria, facts: Facts) -> Iterator[Judgement]:
     longest = max((job.ended - job.asked for job in facts.jobs.values() if job.ended), default=0.0)
     bounds = (
         ("late-answer", criteria.answered_seconds, longest, "s that a caller waited"),
-        ("worker-deaths", criteria.deaths, facts.deaths, "dead workers"),
+        ("worker-deaths", criteria.deaths if facts.ours else None, facts.deaths, "dead workers"),
         ("memory", criteria.rss_bytes, facts.most_rss_bytes, "bytes of a worker's memory"),
     )
     for invariant, most, got, unit in bounds:

@@ -39,6 +39,7 @@ SLOW_WORKER: Final = Scenario(
 )
 MEMORY_LEAK: Final = Scenario(
     name="memory_leak",
+    ours=True,
     does="each of 200 jobs keeps 4 MiB; the pool recycles whoever has more than 64",
     layers=("full",),
     workers=2,
@@ -69,7 +70,7 @@ CORRUPT_MESSAGES: Final = Scenario(
     does="5 % of the frames between the pool and its workers have a bit flipped",
     layers=WIRES,
     settings={"most_ahead": 1},
-    load=Load(checked=True),
+    load=Load(deadline=4, checked=True),
     steps=(
         Step(do="wait", seconds=2),
         Step(do="corrupt", share=0.05),
@@ -92,6 +93,7 @@ EXHAUST_MEMORY_GRADUALLY: Final = Scenario(
 )
 RESOURCE_EXHAUSTION: Final = Scenario(
     name="resource_exhaustion",
+    ours=True,
     does="4 blockers of 10 seconds take 3 workers and 1 of overflow; a fifth call with 1 second is an error",
     workers=3,
     settings={"overflow": 1, "overflow_idle": 0.5},
@@ -142,6 +144,7 @@ ROLLING_REPLACEMENT: Final = Scenario(
 )
 POISON_JOB: Final = Scenario(
     name="poison_job",
+    ours=True,
     does="one job ends whichever worker begins it, and is asked for 6 times",
     steps=(
         Step(do="wait", seconds=2),

@@ -9,11 +9,13 @@ import msgspec
 from poolproof.checkers import Verdict
 from poolproof.errors import UsageError
 from poolproof.scenarios import judging
-from poolproof.scenarios.data import Load, Scenario, Step, check
+from poolproof.scenarios.data import Deed, Load, Scenario, Step, check
 from poolproof.scenarios.facts import Facts, JobFacts, Role
 from poolproof.scenarios.judging import Judgement
 from poolproof.scenarios.stage import Stage
 
+ANYWHERE: Final[frozenset[Deed]] = frozenset({"wait", "submit", "heal"})
+"""The deeds that need nothing of the stage."""
 PATIENCE: Final = 3
 """How many deadlines a caller is waited for before its job counts as unresolved."""
 RECOVERY_ROUNDS: Final = 200
@@ -73,9 +75,13 @@ async def play(
         UsageError: the scenario cannot be judged.
     """
     check(scenario)
-    if missing := {step.do for step in scenario.steps} - stage.offers - {"wait", "submit", "heal"}:
-        return _inapplicable(scenario, where, seed, sorted(missing))
+    if scenario.ours and not stage.ours:
+        return inapplicable(
+            scenario, where, seed, "a pool of our own: it asks for what others do not promise"
+        )
     facts = await _Play(scenario, stage, random.Random(seed), null=null).run()  # noqa: S311
+    if isinstance(facts, str):
+        return inapplicable(scenario, where, seed, facts)
     judgements = judging.judge(scenario, facts)
     return Report(
         scenario=scenario.name,
@@ -89,13 +95,9 @@ async def play(
     )
 
 
-def _inapplicable(scenario: Scenario, where: str, seed: int, missing: list[str]) -> Report:
-    judgement = Judgement(
-        invariant="any",
-        verdict="not applicable",
-        wanted=f"something to which this can be done: {', '.join(missing)}",
-        got=where,
-    )
+def inapplicable(scenario: Scenario, where: str, seed: int, wanted: str) -> Report:
+    """Return the report of a scenario that means nothing there."""
+    judgement = Judgement(invariant="any", verdict="not applicable", wanted=wanted, got=where)
     return Report(
         scenario=scenario.name,
         where=where,
@@ -113,11 +115,15 @@ class _Play:
         self.facts = Facts(wanted=scenario.workers)
         self._submitted: dict[str, list[JobFacts]] = {}
 
-    async def run(self) -> Facts:
+    async def run(self) -> Facts | str:
+        """Return what has come to be known, or what the stage would have to offer."""
         stage, facts = self.stage, self.facts
         await stage.open()
         began = stage.clock()
+        facts.ours = stage.ours
         try:
+            if missing := {step.do for step in self.scenario.steps} - stage.offers - ANYWHERE:
+                return f"a pool to which this can be done: {', '.join(sorted(missing))}"
             await self._until_steady("steady")
             facts.steady = facts.recovery_seconds is not None
             facts.recovery_seconds = None
@@ -128,7 +134,7 @@ class _Play:
             facts.most_rss_bytes = stage.most_rss_bytes()
         finally:
             facts.closed = await stage.close()
-        facts.starts = stage.starts()
+        facts.starts, facts.duplicated = stage.starts(), tuple(stage.duplicated())
         facts.seconds = stage.clock() - began
         return facts
 
@@ -180,7 +186,7 @@ class _Play:
         else:
             told = self.facts.receipts.setdefault(step.do, [])
             await self.stage.do(step, self.rng)
-            if (evidence := self.stage.receipt(step.do)) is not None:
+            if (evidence := self.stage.receipt(step.do)) is not None and evidence not in told:
                 told.append(evidence)
 
     async def _submit(self, step: Step) -> None:
@@ -189,14 +195,14 @@ class _Play:
         deadline = step.deadline or self.scenario.load.deadline
         load = Load(body=step.body, work=step.work, deadline=deadline)
         jobs = [self._ask(role, load=load, key=step.key) for _ in range(step.count)]
-        self._submitted.setdefault(f"submit {step.body}", []).extend(jobs)
+        self._submitted.setdefault(step.deed, []).extend(jobs)
         if step.expect:
             await self.stage.settled(jobs, PATIENCE * deadline)
 
     async def _heal(self) -> None:
         stage, facts = self.stage, self.facts
         for deed, told in facts.receipts.items():
-            if not told and (later := stage.receipt(deed)) is not None:
+            if (later := stage.receipt(deed)) is not None and later not in told:
                 told.append(later)
         for what, jobs in self._submitted.items():
             evidence = stage.receipt(what) or self._begun(jobs)
@@ -218,14 +224,14 @@ class _Play:
     async def _until_steady(self, role: Role) -> None:
         """Ask for jobs until so many in a row are answered rightly, with all workers up.
 
-        The budget begins anew with whatever is answered: a pool that comes back slowly is not given up, and one
-        that gives nothing is, after ten rounds.
+        The budget begins anew with whatever is answered: a pool that comes back slowly is not given up. One that
+        only refuses is after ten rounds, and one that says nothing at once.
         """
         stage, facts, began, quiet = self.stage, self.facts, self.stage.clock(), 0
         for _ in range(RECOVERY_ROUNDS):
             load = Load(deadline=FRESH_DEADLINE)
             jobs = [stage.submit(role, deadline=load.deadline) for _ in range(self.scenario.steady)]
-            await stage.settled(jobs, PATIENCE * load.deadline)
+            in_time = await stage.settled(jobs, PATIENCE * load.deadline)
             if all(job.ok and job.right for job in jobs) and stage.live() >= facts.wanted:
                 facts.jobs |= {job.number: job for job in jobs}
                 facts.recovery_seconds = stage.clock() - began
@@ -233,7 +239,7 @@ class _Play:
             answered = any(job.ok for job in jobs)
             facts.jobs |= {job.number: _tried(job) for job in jobs}
             quiet = 0 if answered else quiet + 1
-            if quiet >= QUIET_ROUNDS:
+            if quiet >= QUIET_ROUNDS or not (in_time or answered):
                 return
             await stage.sleep(0.1)
 

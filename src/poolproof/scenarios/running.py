@@ -1,23 +1,28 @@
-"""A scenario on our own stack: in virtual time where no process is needed, at a tenth of its length where one is."""
+"""A scenario from its start to its report: on our own stack, in virtual time where it can be, or on any pool."""
 
 import asyncio
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from poolproof import simulation
 from poolproof.errors import UsageError
+from poolproof.host import Host
+from poolproof.plan import Target
 from poolproof.scenarios.data import Scenario
+from poolproof.scenarios.host_stage import HostStage
 from poolproof.scenarios.judging import Judgement
 from poolproof.scenarios.library import of_seed
-from poolproof.scenarios.playing import Report, play
+from poolproof.scenarios.playing import Report, inapplicable, play
 from poolproof.scenarios.stack_stage import StackStage
 from poolproof.simulation import SimulationStalledError
 from poolproof.stack.environment import known_layer
 
 REAL_PACE: Final = 0.1
 """What one second of a scenario is on real processes, unless something else is asked for."""
-STEP_LIMIT: Final = 20_000_000
+MOST_SECONDS: Final = 600.0
+"""How long a play on a foreign pool may take in all."""
 
 
 def play_on_stack(
@@ -45,7 +50,7 @@ def play_on_stack(
     known = known_layer(layer)
     drawn = of_seed(scenario, seed, layer)
     if known not in drawn.layers:
-        return _elsewhere(drawn, layer, seed)
+        return inapplicable(drawn, layer, seed, f"a layer among {', '.join(drawn.layers)}")
     chosen = {**drawn.settings, **(settings or {})}
     if known == "full":
         stage = _stage(drawn, layer, seed, REAL_PACE if pace is None else pace, chosen)
@@ -61,18 +66,6 @@ def _stage(
     scenario: Scenario, layer: str, seed: int, pace: float, settings: dict[str, Any]
 ) -> StackStage:
     return StackStage(known_layer(layer), scenario.workers, pace=pace, seed=seed, **settings)
-
-
-def _elsewhere(scenario: Scenario, layer: str, seed: int) -> Report:
-    wanted = f"a layer among {', '.join(scenario.layers)}"
-    judgement = Judgement(invariant="any", verdict="not applicable", wanted=wanted, got=layer)
-    return Report(
-        scenario=scenario.name,
-        where=layer,
-        seed=seed,
-        verdict="not applicable",
-        judgements=(judgement,),
-    )
 
 
 def _simulated(
@@ -97,3 +90,34 @@ def _simulated(
         raise played.error
     assert played.value is not None
     return msgspec.structs.replace(played.value, trace=played.trace)
+
+
+async def play_on_target(
+    scenario: Scenario,
+    target: Target,
+    *,
+    seed: int = 0,
+    pace: float = REAL_PACE,
+    run: str,
+    directory: Path,
+    null: bool = False,
+) -> Report:
+    """Play a scenario on any pool, in a host of its own.
+
+    Args:
+        scenario: what is done; it decides how many workers the target is asked for.
+        target: the pool.
+        seed: decides whatever is drawn.
+        pace: how many seconds one of the scenario's is.
+        run: the name of the run, by which its processes are found.
+        directory: a directory of the run's own.
+        null: whether no deed is done.
+
+    Raises:
+        TargetError: the target could not be found, built, recognised or started.
+    """
+    drawn = of_seed(scenario, seed, "mock")
+    asked = msgspec.structs.replace(target, workers=drawn.workers)
+    async with Host(asked, run=run, directory=directory) as host:
+        stage = HostStage(host, asked, directory / "scenario", pace=pace, seconds=MOST_SECONDS)
+        return await play(drawn, stage, seed=seed, where=target.name, null=null)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import tempfile
-from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -29,12 +28,13 @@ CLOSE_SECONDS: Final = 30.0
 BODY_BYTES: Final[Mapping[str, int]] = {"leak": 4 << 20, "allocate": 40 << 20}
 """What a job wants of memory; more than 32 MiB is asked of the kernel each time (M_MMAP_THRESHOLD in mallopt(3))."""
 LOOK_SECONDS: Final = 0.01
+ENDED_AS: Final = 5
+"""Where an event of the pool's history says how a worker ended."""
 ANYWHERE: Final[frozenset[Deed]] = frozenset(
     {"kill", "pause", "slow", "starve", "replace", "resize"}
 )
-ON_WIRES: Final[frozenset[Deed]] = frozenset(
-    {*ANYWHERE, "partition", "delay", "corrupt", "lie", "disconnect"}
-)
+_MORE: Final[frozenset[Deed]] = frozenset({"partition", "delay", "corrupt", "lie", "disconnect"})
+ON_WIRES: Final = ANYWHERE | _MORE
 _WHAT: Final[Mapping[str, str]] = {
     "partition": "held",
     "delay": "delayed",
@@ -55,6 +55,8 @@ class StackStage:
         settings: of the pool.
     """
 
+    ours = True
+
     def __init__(
         self, layer: Layer, workers: int, *, pace: float = 1.0, seed: int = 0, **settings: Any
     ) -> None:
@@ -66,7 +68,8 @@ class StackStage:
         self._jobs: dict[int, JobFacts] = {}
         self._futures: dict[int, asyncio.Future[Any]] = {}
         self._deaths = self._births = self._most_rss = 0
-        self._missed: deque[int] = deque()
+        self._living = self._wanted = workers
+        self._missed: int | None = None
         self._repairs: list[float] = []
         self._starts: Mapping[int, int] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -105,13 +108,19 @@ class StackStage:
     def _read(self, events: Sequence[Packed]) -> None:
         """Learn of births and deaths from the pool's own history."""
         for event in events:
-            if event[1] == DEATH:
-                self._deaths += 1
-                self._missed.append(event[0])
-            elif event[1] == BIRTH:
-                self._births += 1
-                if self._missed:
-                    self._repairs.append((event[0] - self._missed.popleft()) / NS)
+            if event[1] in (BIRTH, DEATH):
+                self._births += event[1] == BIRTH
+                self._deaths += event[1] == DEATH and event[ENDED_AS] != "terminated"
+                self._count(event[0], 1 if event[1] == BIRTH else -1)
+
+    def _count(self, at: int, change: int) -> None:
+        """Note how long there were fewer workers than there should be."""
+        self._living += change
+        if self._living < self._wanted:
+            self._missed = at if self._missed is None else self._missed
+        elif self._missed is not None:
+            self._repairs.append((at - self._missed) / NS)
+            self._missed = None
 
     def clock(self) -> float:
         """Return the loop's time."""
@@ -144,8 +153,8 @@ class StackStage:
         return facts
 
     def _patience(self, role: Role) -> float:
-        """Return how a deadline is scaled: with everything else, unless nothing else goes on."""
-        return 1.0 if role in ("steady", "fresh") else self.pace
+        """Return how a deadline is scaled: where an error is wanted, with all else; a slow machine is no harm."""
+        return self.pace if role == "expected" else 1.0
 
     def _note(self, facts: JobFacts, done: "asyncio.Future[Any]", *, checked: bool) -> None:
         facts.ended = self.clock()
@@ -174,6 +183,10 @@ class StackStage:
         """Return what the actors have said."""
         return actor.starts(self._witness) if self._starts is None else self._starts
 
+    def duplicated(self) -> Sequence[int]:
+        """Return the jobs that were begun twice: our pool promises at most once."""
+        return [number for number, times in self.starts().items() if times > 1]
+
     def live(self) -> int:
         """Return how many workers the pool says are well."""
         return self._stack.pool.ready_workers
@@ -184,7 +197,7 @@ class StackStage:
         return self._deaths
 
     def repairs(self) -> Sequence[float]:
-        """Return what the pool's history tells: each death, in its turn, with the next birth."""
+        """Return what the pool's history tells: for how long workers were missing, each time."""
         return self._repairs
 
     def most_rss_bytes(self) -> int | None:

@@ -13,10 +13,12 @@ class Stage(Protocol):
 
     Attributes:
         offers: the deeds that can be done to it.
+        ours: whether it promises what our own stack does, beyond not being silent.
         pace: how many seconds of the stage's clock one of the scenario's is.
     """
 
     offers: frozenset[Deed]
+    ours: bool
     pace: float
 
     async def open(self) -> None:
@@ -52,6 +54,10 @@ class Stage(Protocol):
         """Return how often each job was begun, as the workers themselves say."""
         ...
 
+    def duplicated(self) -> Sequence[int]:
+        """Return the jobs that were begun more often than they may be."""
+        ...
+
     def live(self) -> int:
         """Return how many workers live and serve."""
         ...
@@ -61,7 +67,7 @@ class Stage(Protocol):
         ...
 
     def repairs(self) -> Sequence[float]:
-        """Return how many seconds after each death another worker was up."""
+        """Return for how many seconds there were too few workers, each time."""
         ...
 
     def most_rss_bytes(self) -> int | None:

@@ -1,6 +1,7 @@
 """Whatever becomes of one test, the others' outcomes are as they were; and nothing of it outlives the run."""
 
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +11,9 @@ from tests.integration.isolation.suites import Outcome, run
 
 pytestmark = pytest.mark.integration
 
-AROUND: Final = ("test_a", "test_b", "test_y", "test_z")
+PLACES: Final = ("before", "after")
 SUITE: Final = """
-    import os, pytest, signal, subprocess, time
-
-    def test_a(): pass
-    def test_b(): assert "PLANTED" not in os.environ
+    import os, pytest, signal
 
     @pytest.fixture
     def broken():
@@ -24,74 +22,72 @@ SUITE: Final = """
 
     @pytest.fixture
     def fine(): pass
-
-    {test}
-
-    def test_y(): assert "PLANTED" not in os.environ
-    def test_z(): pass
 """
+# Each is a test, between others that are sound.
 ENDS: Final = {
-    "fails": "def test_it(fine): assert not os.environ.setdefault('PLANTED', '1')",
-    "times out": "@pytest.mark.timeout(0.3)\n    def test_it(fine): signal.pause()",
-    "breaks in set-up": "def test_it(broken): pass",
-    "calls os._exit": "def test_it(fine): os._exit(3)",
-    "is killed": "def test_it(fine): os.kill(os.getpid(), signal.SIGKILL)",
+    "fails": "def test_fails(fine): assert not os.environ.setdefault('PLANTED', '1')",
+    "times out": "@pytest.mark.timeout(0.3)\n    def test_times_out(fine): signal.pause()",
+    "breaks in set-up": "def test_breaks(broken): pass",
+    "calls os._exit": "def test_exits(fine): os._exit(3)",
+    "is killed": "def test_is_killed(fine): os.kill(os.getpid(), signal.SIGKILL)",
 }
+SOUND: Final = """
+    def test_before_{0}(): assert "PLANTED" not in os.environ
+
+    {1}
+
+    def test_after_{0}(): assert "PLANTED" not in os.environ
+"""
 
 
-def others(outcome: Outcome) -> dict[str, str]:
-    calls = outcome.outcomes("call")
-    return {test: calls.get(test, "lost") for test in AROUND}
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Run them all, on two workers, of which two die."""
+    suite = SUITE + "".join(SOUND.format(*each) for each in enumerate(ENDS.values()))
+    return run(
+        tmp_path_factory.mktemp("ends"),
+        suite,
+        *("-n2", "--timeout=60", "--poolproof=fail"),
+        plugins=("xdist.plugin", "pytest_timeout"),
+        timeout=100,
+    )
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_however_a_test_ends_the_others_pass(tmp_path: Path, end: str) -> None:
-    options = ("-n2", "--timeout=20", "--poolproof=fail")
-    suite = SUITE.format(test=ENDS[end])
-    outcome = run(tmp_path, suite, *options, plugins=("xdist.plugin", "pytest_timeout"))
+def test_however_a_test_ends_it_alone_fails(ended: Outcome, end: str) -> None:
+    (test,) = re.findall(r"def (\w+)", ENDS[end])
 
-    assert others(outcome) == dict.fromkeys(AROUND, "passed")
-    assert any(r.outcome == "failed" and r.test == "test_it" for r in outcome.reports)
+    assert any(report.test == test and report.outcome == "failed" for report in ended.reports)
+
+
+def test_however_tests_end_the_others_pass(ended: Outcome) -> None:
+    sound = [f"test_{place}_{number}" for number in range(len(ENDS)) for place in PLACES]
+    calls = ended.outcomes("call")
+
+    assert [calls.get(test, "lost") for test in sound] == ["passed"] * len(sound)
+    assert not [r for r in ended.reports if r.test in sound and r.outcome != "passed"]
 
 
 FORKER: Final = """
-    import os, signal, sys
+    import os, signal
 
     def test_fork():
-        if os.fork() == 0:
+        if (child := os.fork()) == 0:
             signal.pause()
+        with open(".child", "w") as file: file.write(str(child))
 
     def test_other(): pass
 """
-# The controller writes down when it has heard of the last test.
-CLOCK: Final = """
-import time
-def pytest_runtest_logreport(report):
-    if report.when == "teardown":
-        with open("last", "w") as file: file.write(str(time.time()))
-def pytest_unconfigure(config):
-    if not hasattr(config, "workerinput"):
-        with open("end", "w") as file: file.write(str(time.time()))
-"""
 
 
-@pytest.mark.parametrize("mode", ["report", "fail"])
-def test_a_forked_child_does_not_hold_up_the_end_of_a_parallel_run(
-    tmp_path: Path, mode: str
+def test_a_forked_child_is_charged_to_its_test_and_does_not_outlive_a_parallel_run(
+    tmp_path: Path,
 ) -> None:
-    (tmp_path / "clock.py").write_text(CLOCK)
-    outcome = run(
-        tmp_path,
-        FORKER,
-        "-n2",
-        f"--poolproof={mode}",
-        plugins=("xdist.plugin", "clock"),
-        variables={"PYTHONPATH": str(tmp_path)},
-    )
+    outcome = run(tmp_path, FORKER, "-n2", plugins=("xdist.plugin",))
 
-    waited = float((tmp_path / "end").read_text()) - float((tmp_path / "last").read_text())
     assert outcome.leaks() == [("test_fork", "child")]
-    assert waited < 2
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / ".child").read_text()), 0)
 
 
 def test_orphans_of_a_crashed_worker_are_ended_by_the_controller(tmp_path: Path) -> None:
@@ -112,58 +108,74 @@ def test_orphans_of_a_crashed_worker_are_ended_by_the_controller(tmp_path: Path)
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-def test_a_forked_child_that_comes_back_runs_no_other_test(tmp_path: Path) -> None:
-    suite = """
-        import os
+MANY: Final = """
+    import os, pytest, signal, subprocess
 
-        def test_fork():
-            if pid := os.fork():
-                os.waitpid(pid, 0)
+    def test_fork():
+        if pid := os.fork():
+            os.waitpid(pid, 0)
 
-        def test_other():
-            with open("ran", "a") as file: file.write("x")
-    """
-    outcome = run(tmp_path, suite)
+    def test_other():
+        with open(".ran", "a") as file: file.write("x")
 
-    assert (tmp_path / "ran").read_text() == "x"
-    assert outcome.exit_code == 0
+    def test_daemon():
+        command = ["setsid", "sh", "-c", "sleep 600 >/dev/null & echo $!"]
+        pid = int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        os.kill(pid, signal.SIGKILL)
+        try:
+            while True:
+                os.kill(pid, 0)
+        except ProcessLookupError:
+            pass
+
+    def test_both():
+        os.environ["PLANTED"] = "1"
+        assert False, "my own"
+
+    @pytest.fixture
+    def bad():
+        yield
+        assert False, "of the fixture"
+
+    def test_badly_ended(bad): os.environ["PLANTED"] = "1"
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("many")
+
+
+@pytest.fixture(scope="module")
+def many(folder: Path) -> Outcome:
+    return run(folder, MANY, "--poolproof=fail", "--timeout=60", plugins=("pytest_timeout",))
+
+
+def test_a_forked_child_that_comes_back_runs_no_other_test(many: Outcome, folder: Path) -> None:
+    assert (folder / ".ran").read_text() == "x"
+    assert many.outcomes("call")["test_fork"] == "passed"
 
 
 def test_a_test_that_waits_for_a_daemons_number_to_be_nobodys_comes_to_its_end(
-    tmp_path: Path,
+    many: Outcome,
 ) -> None:
-    suite = """
-        import os, signal, subprocess
-
-        def test_daemon():
-            command = ["setsid", "sh", "-c", "sleep 600 >/dev/null & echo $!"]
-            pid = int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-            os.kill(pid, signal.SIGKILL)
-            try:
-                while True:
-                    os.kill(pid, 0)
-            except ProcessLookupError:
-                pass
-    """
-    outcome = run(tmp_path, suite, "--poolproof=fail", "--timeout=10", plugins=("pytest_timeout",))
-
-    assert (outcome.exit_code, outcome.leaks()) == (0, [])
+    assert many.outcomes("call")["test_daemon"] == "passed"
+    assert many.leaks() == [("test_both", "environment"), ("test_badly_ended", "environment")]
 
 
-def test_the_failure_of_a_test_is_not_hidden_by_its_leak(tmp_path: Path) -> None:
-    suite = """
-        import os
+def test_the_failure_of_a_test_is_not_hidden_by_its_leak(many: Outcome) -> None:
+    by_phase = {report.when: report for report in many.reports if report.test == "test_both"}
 
-        def test_both():
-            os.environ["PLANTED"] = "1"
-            assert False, "my own"
-    """
-    outcome = run(tmp_path, suite, "--poolproof=fail")
-
-    by_phase = {report.when: report for report in outcome.reports}
     assert "my own" in by_phase["call"].text
     assert "left behind" not in by_phase["call"].text
     assert "PLANTED set" in by_phase["teardown"].text
+
+
+def test_a_leak_stands_beside_a_failing_teardown(many: Outcome) -> None:
+    ends = [r for r in many.reports if (r.test, r.when) == ("test_badly_ended", "teardown")]
+
+    assert ["of the fixture" in report.text for report in ends] == [True]
+    assert many.output.count("PLANTED set") >= 2
 
 
 ENDS_LATE: Final = """
@@ -194,22 +206,3 @@ def test_what_a_finaliser_raises_is_told_by_the_test_that_left_it(
     assert outcome.leaks().count(("test_late", "unraisable")) == (2 if strict else 0)
     assert "OSError: too late" in outcome.output
     assert ("PytestUnraisableExceptionWarning: Exception ignored" in outcome.output) == (not strict)
-
-
-def test_a_leak_stands_beside_a_failing_teardown(tmp_path: Path) -> None:
-    suite = """
-        import os, pytest
-
-        @pytest.fixture
-        def bad():
-            yield
-            assert False, "of the fixture"
-
-        def test_both(bad): os.environ["PLANTED"] = "1"
-    """
-    outcome = run(tmp_path, suite, "--poolproof=fail")
-
-    (report,) = [r for r in outcome.reports if r.when == "teardown"]
-    assert "of the fixture" in report.text
-    assert "PLANTED set" in outcome.output
-    assert outcome.leaks() == [("test_both", "environment")]

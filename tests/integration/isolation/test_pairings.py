@@ -141,28 +141,22 @@ def test_randomly_may_shuffle_and_reseed(tmp_path: Path) -> None:
     assert set(outcome.outcomes("call").values()) == {"passed"}
 
 
-def test_cov_measures_and_is_not_accused(tmp_path: Path) -> None:
-    options = ("--poolproof=fail", "--cov=.", "--cov-report=term", "--cov-branch")
-    outcome = run(tmp_path, PLAIN, *options, plugins=("pytest_cov.plugin",))
+def test_cov_measures_children_that_were_ended_too_and_is_not_accused(tmp_path: Path) -> None:
+    child = """
+    import subprocess, sys
 
-    assert outcome.leaks() == [LEAK]
+    def test_child():
+        program = "import sys, signal; print('ready', flush=True); signal.pause()"
+        child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        assert child.stdout.readline() == b"ready\\n"
+        child.stdout.close()
+    """
+    options = ("--poolproof=fail", "--cov=.", "--cov-report=term", "--cov-branch")
+    outcome = run(tmp_path, PLAIN + child, *options, plugins=("pytest_cov.plugin",))
+
+    assert outcome.leaks() == [LEAK, ("test_child", "child")]
     assert "test_it.py" in outcome.output
     assert "100%" in outcome.output
-
-
-def test_cov_also_measures_children_that_were_ended(tmp_path: Path) -> None:
-    suite = """
-        import subprocess, sys
-
-        def test_leak():
-            program = "import sys, signal; print('ready', flush=True); signal.pause()"
-            child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
-            assert child.stdout.readline() == b"ready\\n"
-            child.stdout.close()
-    """
-    outcome = run(tmp_path, suite, "--poolproof=fail", "--cov=.", plugins=("pytest_cov.plugin",))
-
-    assert outcome.leaks() == [("test_leak", "child")]
 
 
 def test_hypothesis_examples_are_looked_at_one_by_one(tmp_path: Path) -> None:

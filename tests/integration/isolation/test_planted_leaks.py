@@ -58,7 +58,7 @@ def pytest_runtest_logreport(report):
 Reports = dict[str, dict[str, tuple[str, list[dict[str, str]]]]]
 
 
-def run(folder: Path, suite: str, *options: str) -> Reports:
+def begin(folder: Path, suite: str) -> subprocess.Popen[str]:
     (folder / f"test_{suite}.py").write_text(SUITES[suite], encoding="utf-8")
     (folder / "pytest.ini").write_text(INI, encoding="utf-8")
     (folder / "conftest.py").write_text(RECORDER, encoding="utf-8")
@@ -69,18 +69,20 @@ def run(folder: Path, suite: str, *options: str) -> Reports:
         "PYTEST_PLUGINS": plugins,
     }
     # Without -s, pytest itself puts the streams back.
-    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", *options]
-    result = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert result.returncode == 1, result.stdout + result.stderr
-    (folder / "output.txt").write_text(result.stdout, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider"]
+    with (folder / "output.txt").open("w") as output:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def end(running: subprocess.Popen[str], folder: Path) -> Reports:
+    assert running.wait(100) == 1, (folder / "output.txt").read_text(encoding="utf-8")
     return read(folder / "reports.jsonl")
 
 
@@ -94,7 +96,15 @@ def read(file: Path) -> Reports:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reports]:
-    return {suite: run(tmp_path_factory.mktemp(suite), suite) for suite in SUITES}
+    """Run the suites side by side: some leaks are given their time to end."""
+    folders = {suite: tmp_path_factory.mktemp(suite) for suite in SUITES}
+    running = {suite: begin(folder, suite) for suite, folder in folders.items()}
+    try:
+        return {suite: end(running[suite], folder) for suite, folder in folders.items()}
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
 
 
 def test_there_are_at_least_thirty_kinds() -> None:

@@ -116,7 +116,8 @@ async def test_a_killed_zygote_or_keeper_leaves_nothing_and_is_replaced(
         await until(lambda: living([*below, *family]) == [])
         again = await stage.worker(targets.Plain)
         assert await again.ask(["count"]) == 1
-        told = [note for note in notes if note != "zygote_left"]  # it depends on who dies first
+        by_chance = ("zygote_left", "spare_failed")  # who dies first, and what was on its way then
+        told = [note for note in notes if note not in by_chance]
         assert told[:3] == ["zygote_started", "zygote_lost", "zygote_started"]
 
 

@@ -17,6 +17,7 @@ from poolproof.chaos.trials import (
     slots,
     spoilt,
 )
+from poolproof.faults import syscalls
 from poolproof.history import Event
 from poolproof.plan import Target
 from tests.unit.checkers.histories import ONE, OWNER, TWO, History, plan, warm
@@ -65,6 +66,12 @@ def test_a_trial_that_is_stuck_after_its_fault_was_not() -> None:
 
 def test_without_a_reference_nobody_can_tell_that_a_trial_was_spoilt() -> None:
     assert not spoilt(started().mark("suspect", op="job", why="overdue").trial())
+
+
+@pytest.fixture(autouse=True)
+def _bare_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a machine has is not what a pool is like."""
+    monkeypatch.setattr(syscalls, "available", lambda: False)
 
 
 def test_jobs_in_other_processes_make_a_pool_of_processes() -> None:

@@ -268,3 +268,29 @@ class TestRetries:
             history.begun(3, pid)
 
         assert verdict(history.fail(3), "duplicate-run") == "valid"
+
+
+class TestCancelledRun:
+    PROMISE = {"cancel-final": True}  # noqa: RUF012 - it is not changed
+
+    def storm(self) -> History:
+        return warm("cancel-storm", promises=self.PROMISE).submit(3, role="faulted").hit()
+
+    def test_a_job_that_is_begun_after_its_cancellation_is_invalid(self) -> None:
+        found = the(self.storm().cancel(3).ran(3), "cancelled-run")
+
+        assert (found.verdict, found.jobs) == ("invalid", (3,))
+        assert "its cancellation was granted at" in found.evidence[0]
+
+    def test_one_that_was_begun_before_is_valid(self) -> None:
+        assert verdict(self.storm().begun(3).cancel(3), "cancelled-run") == "valid"
+
+    def test_one_whose_cancellation_was_refused_may_run(self) -> None:
+        history = self.storm().cancel(3, cancelled=False).ran(3).ok(3)
+
+        assert verdict(history, "cancelled-run") == "unknown"
+
+    def test_it_is_not_asked_of_a_pool_that_does_not_promise_it(self) -> None:
+        history = warm("cancel-storm").submit(3, role="faulted").hit().cancel(3).ran(3)
+
+        assert verdict(history, "cancelled-run") == "not applicable"

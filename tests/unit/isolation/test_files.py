@@ -1,5 +1,6 @@
 """Whose a file is: what pytest makes for the whole session is no test's."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -45,6 +46,18 @@ def test_what_pytest_keeps_from_run_to_run_is_no_tests(
     kept = made(notes, (root if where else temporary) / "pytest-of-ana")
     kept.mkdir()
     made(notes, kept / "pytest-current").symlink_to(kept)
+
+    assert seen(notes) == []
+
+
+@pytest.mark.parametrize("made_first", ["", "ports"])
+def test_the_place_of_leases_is_every_runs_whoever_made_it(
+    made_first: str, temporary: Path
+) -> None:
+    notes = Notes()
+    home = temporary / f"poolproof-{os.getuid()}"
+    (home / "ports").mkdir(parents=True)
+    made(notes, home / made_first)
 
     assert seen(notes) == []
 

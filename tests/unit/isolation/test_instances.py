@@ -90,7 +90,7 @@ def test_what_another_thread_builds_meanwhile_is_built() -> None:
 
     thread = threading.Thread(target=build)
     thread.start()
-    for _ in range(100):
+    for _ in range(30):
         instances(Found)
     over.set()
     thread.join()

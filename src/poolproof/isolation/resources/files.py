@@ -41,7 +41,8 @@ class Files:
             os.path.join(os.path.realpath(root), ""): "file",
         }
         self._pytest_keeps = pytest_keeps
-        self._leases = f"poolproof-{os.getuid()}"  # every run's, made by the first (leases.home)
+        # Every run's, made by the first that needs it, as each place below is (leases.home).
+        self._leases = f"{os.sep}poolproof-{os.getuid()}"
 
     def look(self) -> State:
         """Return what was made in this turn and is still there."""
@@ -55,9 +56,9 @@ class Files:
         }
 
     def _slug(self, path: str) -> str:
-        name = path.rpartition(os.sep)[2]
-        if name == self._leases:
+        if path.endswith(self._leases) or f"{self._leases}{os.sep}" in path:
             return ""
+        name = path.rpartition(os.sep)[2]
         if (shared := _of_multiprocessing()) and path.startswith(shared):
             return ""
         if name.startswith("__pycache__") or name.endswith(".pyc") or f"{os.sep}." in path:

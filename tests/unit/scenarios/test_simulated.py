@@ -1,0 +1,245 @@
+"""Every named scenario on our stack in virtual time; and ablated stacks, which are found out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from poolproof import simulation
+from poolproof.errors import UsageError
+from poolproof.faults.catalogue import ROWS
+from poolproof.scenarios import SCENARIOS, Load, Scenario, Step, load_file, play_on_stack
+from poolproof.scenarios.facts import JobFacts
+from poolproof.scenarios.planned import inject_failure, simulate_pool_failure
+from poolproof.scenarios.playing import Report, play
+from poolproof.scenarios.stack_stage import StackStage
+
+if TYPE_CHECKING:
+    import asyncio
+
+pytestmark = pytest.mark.unit
+
+SIMULATED = [
+    (name, layer)
+    for name, scenario in SCENARIOS.items()
+    for layer in ("mock", "bridge_mock")
+    if layer in scenario.layers
+]
+BRIEF = Load(clients=4, seconds=3)
+KILLS = Scenario(
+    name="kills",
+    workers=2,
+    steady=4,
+    load=BRIEF,
+    steps=(Step(do="wait", seconds=1), Step(do="kill", seconds=1)),
+)
+
+
+def brief(scenario: Scenario) -> Scenario:
+    """The same with less load; the campaign has all of it. What one seed draws stays as it is."""
+    if scenario.name == "combined" or not scenario.load.clients:
+        return scenario
+    lasts = min(scenario.load.seconds, 20)
+    load = msgspec.structs.replace(scenario.load, clients=6, seconds=lasts)
+    return msgspec.structs.replace(scenario, load=load)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("name", "layer"), SIMULATED)
+def test_our_stack_passes_with_a_receipt_for_each_deed(name: str, layer: str, seed: int) -> None:
+    report = play_on_stack(brief(SCENARIOS[name]), layer, seed=seed)
+
+    assert report.broken == []
+    assert report.receipts
+    assert all(report.receipts.values())
+
+
+def test_a_seed_is_the_whole_story() -> None:
+    plays = [play_on_stack(SCENARIOS["combined"], "bridge_mock", seed=0) for _ in range(2)]
+
+    assert plays[0] == plays[1]
+    assert plays[0].trace
+
+
+def test_without_its_deeds_a_scenario_is_never_valid() -> None:
+    report = play_on_stack(KILLS, "mock", null=True)
+
+    assert report.receipts == {}
+    assert report.verdict == "unknown"
+
+
+def test_what_means_nothing_on_a_layer_is_not_applicable() -> None:
+    report = play_on_stack(SCENARIOS["network_partition"], "mock")
+
+    assert report.verdict == "not applicable"
+    assert report.judgements[0].wanted == "a layer among bridge_mock, full"
+
+
+def test_every_scenario_of_the_catalogue_exists_on_its_layer() -> None:
+    for row in ROWS:
+        for layer in ("mock", "bridge_mock", "full"):
+            for name in getattr(row, layer):
+                if name.startswith("scenario "):
+                    assert layer in SCENARIOS[name.split()[1]].layers
+
+
+class Ablated(StackStage):
+    """A sound stack, until one of its words is taken away."""
+
+
+class LosesAnswers(Ablated):
+    def _note(self, facts: JobFacts, done: "asyncio.Future[Any]", *, checked: bool) -> None:
+        if facts.number % 10:
+            super()._note(facts, done, checked=checked)
+
+
+class AnswersWrongly(Ablated):
+    def _note(self, facts: JobFacts, done: "asyncio.Future[Any]", *, checked: bool) -> None:
+        super()._note(facts, done, checked=checked)
+        facts.right &= facts.number % 10 != 0
+
+
+class RunsTwice(Ablated):
+    def starts(self) -> dict[int, int]:
+        return {number: times + (number == 9) for number, times in super().starts().items()}
+
+
+class Invents(Ablated):
+    def starts(self) -> dict[int, int]:
+        return {**super().starts(), 10_000: 1}
+
+
+class KillsNobody(Ablated):
+    async def do(self, *_: Any) -> None:
+        pass
+
+
+class LosesCapacity(Ablated):
+    async def heal(self) -> None:
+        await super().heal()
+        self.live = lambda: 1  # type: ignore[method-assign]
+
+
+class NeverCloses(Ablated):
+    async def close(self) -> bool:
+        await super().close()
+        return False
+
+
+class HealsNothing(Ablated):
+    async def healed(self) -> str | None:
+        return None
+
+
+CAUGHT = {
+    LosesAnswers: "unresolved-job",
+    AnswersWrongly: "wrong-result",
+    RunsTwice: "duplicate-run",
+    Invents: "phantom-result",
+    KillsNobody: "unproven",
+    LosesCapacity: "recovery",
+    NeverCloses: "shutdown-hang",
+    HealsNothing: "unproven",
+}
+
+
+def on(make: Callable[..., StackStage], scenario: Scenario = KILLS) -> Report:
+    stage = make("mock", scenario.workers)
+    played = simulation.play(play(scenario, stage, seed=0, where="mock"))
+    assert played.error is None
+    assert played.value is not None
+    return played.value
+
+
+def test_the_sound_one_is_not_accused() -> None:
+    assert on(Ablated).verdict == "valid"
+
+
+@pytest.mark.parametrize("ablated", CAUGHT, ids=lambda one: one.__name__)
+def test_an_ablated_one_is_found_out(ablated: type[Ablated]) -> None:
+    report = on(ablated)
+
+    assert report.verdict in ("invalid", "unknown")
+    assert CAUGHT[ablated] in [line.partition(":")[0] for line in report.broken]
+
+
+def test_one_that_breaks_only_under_load_is_accused_of_it() -> None:
+    class LosesLater(StackStage):
+        def _note(self, facts: JobFacts, done: "asyncio.Future[Any]", *, checked: bool) -> None:
+            if facts.role != "load" or facts.number % 5:
+                super()._note(facts, done, checked=checked)
+
+    report = on(LosesLater)
+
+    assert report.verdict == "invalid"
+    assert any(line.startswith("unresolved-job: expected 0 jobs, got ") for line in report.broken)
+
+
+TOML = """
+name = "mine"
+does = "half of the workers die"
+workers = 4
+[load]
+clients = 4
+seconds = 3
+[[steps]]
+do = "wait"
+seconds = 1
+[[steps]]
+do = "kill"
+share = 0.5
+[criteria]
+success = 0.9
+"""
+
+
+def test_ten_lines_of_toml_are_a_scenario(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(TOML, encoding="utf-8")
+
+    assert play_on_stack(load_file(file), "mock").verdict == "valid"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TOML.replace("share", "sahre"), "sahre"),
+        (TOML.replace('"kill"', '"kil"'), "kil"),
+        (TOML.replace("success = 0.9", "success = 9"), "expected success from 0 to 1, got 9"),
+        (TOML.replace("workers = 4", "workers = 0"), "expected workers and steady from 1 on"),
+        (TOML.replace("clients = 4", "clients = 0"), "expected some load"),
+        (TOML.replace("share = 0.5", "share = 5"), "a share to 1"),
+        ("name = [", "docs/scenarios.md shows one"),
+    ],
+)
+def test_what_is_no_scenario_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+
+    with pytest.raises(UsageError, match=message):
+        load_file(file)
+
+
+@pytest.mark.parametrize("kind", ["port_crash", "timeout", "resource_exhaustion"])
+def test_the_planned_failures_are_injected_and_survived(kind: str) -> None:
+    report = inject_failure(kind, "mock")
+
+    assert report.broken == []
+    assert all(report.receipts.values())
+
+
+@pytest.mark.parametrize("kind", ["worker_cascade_failure", "thundering_herd"])
+def test_the_planned_failures_of_a_pool_are_survived(kind: str) -> None:
+    assert simulate_pool_failure(kind, "mock").broken == []
+
+
+def test_a_failure_that_is_not_planned_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected a failure among port_crash"):
+        inject_failure("meteorite")
+
+
+def test_a_pace_costs_nothing_in_virtual_time_and_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected a pace for the layer full"):
+        play_on_stack(KILLS, "mock", pace=0.5)
