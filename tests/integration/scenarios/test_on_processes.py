@@ -3,50 +3,44 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from poolproof.isolation import leases
 from poolproof.plan import Target
-from poolproof.scenarios import SCENARIOS, Load, Report, Scenario, Step, play_on_stack
-from poolproof.scenarios.running import play_on_target
+from poolproof.scenarios import SCENARIOS, Load, Report, Scenario, Step
+from poolproof.scenarios.library import of_seed
+from poolproof.scenarios.playing import play
+from poolproof.scenarios.running import REAL_PACE, play_on_target
+from poolproof.scenarios.stack_stage import StackStage
 
 pytestmark = pytest.mark.integration
 
 AT_ONCE = 4
-FULL = [name for name, scenario in SCENARIOS.items() if "full" in scenario.layers]
-Plays = dict[tuple[str, int], "Future[Report]"]
 
 
-@pytest.fixture(scope="module")
-def plays(request: pytest.FixtureRequest) -> Iterator[Plays]:
-    """Those that the tests ask for, begun in their order, some at a time."""
-    items = [one for one in request.session.items if isinstance(one, pytest.Function)]
-    asked: list[dict[str, Any]] = [
-        one.callspec.params for one in items if "plays" in one.fixturenames
-    ]
-    with ProcessPoolExecutor(AT_ONCE, mp_context=get_context("spawn")) as players:
-        yield {
-            (one["name"], one["seed"]): players.submit(
-                play_on_stack, SCENARIOS[one["name"]], "full", seed=one["seed"]
-            )
-            for one in asked
-        }
+async def all_of_them(seed: int) -> list[Report]:
+    """Play every scenario that means something on processes, some at a time."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(scenario: Scenario) -> Report:
+        drawn = of_seed(scenario, seed, "full")
+        async with places:
+            stage = StackStage("full", drawn.workers, pace=REAL_PACE, seed=seed, **drawn.settings)
+            return await play(drawn, stage, seed=seed, where="full")
+
+    return await asyncio.gather(*map(one, SCENARIOS.values()))
 
 
+@pytest.mark.timeout(170)
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("name", FULL)
-def test_our_stack_passes_on_processes(name: str, seed: int, plays: Plays) -> None:
-    report = plays[name, seed].result()
+def test_our_stack_passes_every_scenario_on_processes(seed: int) -> None:
+    reports = asyncio.run(all_of_them(seed))
 
-    assert report.broken == []
-    assert report.receipts
-    assert all(report.receipts.values())
+    assert {report.scenario: report.broken for report in reports if report.broken} == {}
+    assert all(all(report.receipts.values()) for report in reports)
+    assert all(report.receipts for report in reports)
 
 
 KILLS = Scenario(
