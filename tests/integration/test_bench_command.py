@@ -1,12 +1,14 @@
 """`poolproof bench`, as its users run it, on pools of real processes."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from poolproof.bench import measuring, versus
 from poolproof.cli import main
+from poolproof.comparison import Deciding
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sigterm_kept")]
 
@@ -35,6 +37,7 @@ def test_a_pool_is_measured_in_all_its_ways(
 ) -> None:
     monkeypatch.setattr(measuring, "WORKERS", (1,))
     monkeypatch.setattr(measuring, "PAYLOADS", (100, 102_400))
+    monkeypatch.setattr(measuring, "REPLACED_SECONDS", 30.0)  # so long, a busy machine may take
     file = tmp_path / "bench.json"
     code = main(
         ["bench", "poolproof.stack:full", "--rounds", "1", "--for", "30ms", "--json", str(file)]
@@ -62,6 +65,7 @@ def test_the_slower_of_two_is_found_by_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(versus, "SLICE_SECONDS", 0.02)
+    monkeypatch.setattr(versus, "Deciding", partial(Deciding, looks=((15, 0.99),)))
     (tmp_path / "pools.py").write_text(SLOWER)
     monkeypatch.chdir(tmp_path)
 

@@ -52,7 +52,7 @@ def test_a_load_is_ended_when_a_bound_is_certainly_broken(tmp_path: Path) -> Non
     assert code in {1, 3}
     assert result["aborted"]
     assert result["seconds"] < 30
-    assert result["errors"].keys() == {"PlannedError"}
+    assert "PlannedError" in result["errors"]
 
 
 @pytest.mark.parametrize(

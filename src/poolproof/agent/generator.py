@@ -34,6 +34,7 @@ BURST: Final = 64
 """How many that are due are sent in one turn of the pool's loop, which then gets a turn of its own."""
 FLUSH_NS: Final = 50_000_000
 SOON_NS: Final = 20_000_000
+WAIT_NS: Final = 2_000_000
 MOST_WAITERS: Final = 1_000
 """How many may be open where each needs a thread that waits for it."""
 _REHEARSED: Final = 20_000
@@ -314,8 +315,8 @@ class ClosedOnLoop(Generator):
         """Begin; call it on the loop."""
         self._until, self._clients = until, clients
         self._loop = asyncio.get_running_loop()
-        for _ in range(clients):
-            self._next()
+        for _ in range(clients):  # once at least, however late it is
+            self.send(self.sent)
         self._flush()
 
     def ended(self, number: int, sent: int, outcome: int) -> None:
@@ -333,7 +334,8 @@ class ClosedOnLoop(Generator):
         self.rows.flush()
         late = clock() > self._until + self.drain_ns or self.stopped
         if self._clients and not late:
-            self._loop.call_later(FLUSH_NS / 1e9, self._flush)
+            left = max(self._until - clock(), FLUSH_NS // 50)
+            self._loop.call_later(min(left, FLUSH_NS) / 1e9, self._flush)
         else:
             self.stopped = True
             self._loop.call_soon(self.finish)
@@ -364,8 +366,11 @@ class ClosedInThread(Generator):
     def start(self, clients: int, until: int) -> None:
         """Keep them open until it is time; blocks."""
         self._room = threading.Semaphore(clients)
-        while clock() < until and not self.stopped:
-            if self._room.acquire(timeout=FLUSH_NS / 1e9):
+        # Once at least, however late it is.
+        while (left := until - clock()) > 0 or not self.sent:
+            if self.stopped:
+                break
+            if self._room.acquire(timeout=min(max(left, 0), FLUSH_NS) / 1e9):
                 self.rows.flush_at_times(self.send(self.sent))
             else:
                 self.rows.flush()
@@ -381,7 +386,7 @@ class ClosedInThread(Generator):
 def await_ends(generator: Generator, until: int) -> None:
     """Wait until nothing is open, or until it is time."""
     while generator.open and clock() < until and not generator.stopped:
-        time.sleep(SOON_NS / 1e9)
+        time.sleep(WAIT_NS / 1e9)
         generator.rows.flush()
 
 

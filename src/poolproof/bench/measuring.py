@@ -190,7 +190,7 @@ async def _throughput(
         return None
     mix = () if rig.style == "own" else (Operation(name="echo", argument=payload),)
     plan = LoadPlan(
-        target=rig.plan.target, seconds=options.seconds, clients=in_flight, mix=mix, drain=3.0
+        target=rig.plan.target, seconds=options.seconds, clients=in_flight, mix=mix, drain=10.0
     )
     load = running.Load(rig, plan, running.show_nobody)
     result = await load.run()

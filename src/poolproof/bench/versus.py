@@ -92,7 +92,7 @@ async def _cost(rig: Rig, operations: tuple[Operation, ...]) -> float:
         seconds=SLICE_SECONDS,
         clients=IN_FLIGHT,
         mix=operations,
-        drain=3.0,
+        drain=10.0,
     )
     result = await running.Load(rig, plan, running.show_nobody).run()
     if not result.answered or result.failed:

@@ -77,7 +77,7 @@ def test_a_warm_up_is_made_and_its_errors_pass() -> None:
 
 def test_runs_are_merged() -> None:
     async def main() -> Any:
-        async with start_isolated_pool(len, layer="mock") as pool:
+        async with start_isolated_pool(len, layer="mock", timeout=60.0) as pool:
             return await measure_latency_distribution(pool, "abc", operations=20, runs=3)
 
     assert asyncio.run(main()).count == 60
