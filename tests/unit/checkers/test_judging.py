@@ -32,6 +32,7 @@ INVARIANTS = {
     "phantom-result",
     "two-outcomes",
     "duplicate-run",
+    "cancelled-run",
     "at-most-once",
     "retries",
     "order",

@@ -13,6 +13,7 @@ import pytest
 
 from poolproof.adapters.asyncio import AsyncioPool
 from poolproof.adapters.executor import ExecutorPool
+from poolproof.agent import journal
 from poolproof.agent.generator import (
     BLOCKED,
     DROPPED,
@@ -32,6 +33,12 @@ from poolproof.agent.generator import (
 from poolproof.agent.operations import burn
 
 pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _no_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no trial whose journal could be told of errors."""
+    monkeypatch.setattr(journal, "write", lambda _kind, **_fields: None)
 
 
 def work(function: Any = None, expected: Any = 7, sessions: Any = ()) -> Work:
