@@ -182,8 +182,12 @@ class ProcessTransport:
             zygote = await self._zygote_for(spec)
         slab = self._slab
         assert slab is not None
-        ours, theirs = connected(spec, self._splice)
         place, mark = slab.take()
+        try:
+            ours, theirs = connected(spec, self._splice)
+        except BaseException:
+            slab.give_back(place)
+            raise
         link = ProcessLink(ours, spec, number, epoch, mark=mark, zygote=zygote)
         self._links.add(link)
         link.when_ended(self._links.discard)
