@@ -56,6 +56,8 @@ def main() -> int:
             for layer in SCENARIOS[name].layers:
                 began = time.monotonic()
                 seeds, size = counts[layer], 1 if layer == "full" else CHUNK
+                if not seeds:
+                    continue
                 futures = [pool.submit(play, name, layer, some) for some in chunks(seeds, size)]
                 reports = [report for future in futures for report in future.result()]
                 clean &= show(name, layer, reports, time.monotonic() - began)

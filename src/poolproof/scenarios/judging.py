@@ -64,7 +64,7 @@ def _criteria(scenario: Scenario, facts: Facts) -> Iterator[Judgement]:
     if expected := facts.role("expected"):
         refused = sum(not job.ok and job.ended is not None for job in expected)
         yield _counted("honest-refusal", len(expected), refused, "errors")
-    yield from _integrity(facts)
+    yield from _integrity(facts, at_most_once=criteria.at_most_once)
     yield _recovery(criteria, facts)
     if facts.deaths:
         yield _repair(criteria, facts)
@@ -93,7 +93,7 @@ def _errors(jobs: list[JobFacts]) -> str:
     return f" ({told})" if told else ""
 
 
-def _integrity(facts: Facts) -> Iterator[Judgement]:
+def _integrity(facts: Facts, *, at_most_once: bool) -> Iterator[Judgement]:
     """Nothing lost, wrong, doubled, invented or denied, whatever was broken."""
     jobs = facts.jobs.values()
     denied = [job for job in jobs if job.error and not job.happened]
@@ -104,7 +104,10 @@ def _integrity(facts: Facts) -> Iterator[Judgement]:
         "false-denial": [job.number for job in denied if facts.starts.get(job.number)],
     }
     for invariant, bad in broken.items():
-        yield _none(invariant, bad, "jobs", vacuous=not facts.jobs)
+        judged = _none(invariant, bad, "jobs", vacuous=not facts.jobs)
+        if invariant == "duplicate-run" and not at_most_once:
+            judged = msgspec.structs.replace(judged, verdict="not applicable")
+        yield judged
     phantoms = sorted(set(facts.starts) - set(facts.jobs))
     unrun = [job.number for job in jobs if job.ok and not facts.starts.get(job.number)]
     yield _none("phantom-result", [*phantoms, *unrun], "jobs", vacuous=not facts.starts)

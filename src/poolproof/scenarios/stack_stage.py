@@ -28,6 +28,7 @@ CLOSE_SECONDS: Final = 30.0
 BODY_BYTES: Final[Mapping[str, int]] = {"leak": 4 << 20, "allocate": 40 << 20}
 """What a job wants of memory; more than 32 MiB is asked of the kernel each time (M_MMAP_THRESHOLD in mallopt(3))."""
 LOOK_SECONDS: Final = 0.01
+LOOKS: Final = 200
 ENDED_AS: Final = 5
 """Where an event of the pool's history says how a worker ended."""
 ANYWHERE: Final[frozenset[Deed]] = frozenset(
@@ -226,13 +227,23 @@ class StackStage:
             proxy.shape(Travel(latency=least, jitter=most - least))
         elif step.do == "corrupt":
             proxy.spoil(Spoiling(corrupt=step.share))
+            await self._effective("corrupt")
         elif step.do == "lie":
             proxy.spoil(Spoiling(rewrite=step.share, instead=stale), "replies")
+            await self._effective("rewrite")
         else:
             proxy.refuse()
             proxy.reset()
             await self.sleep(step.most)
             await proxy.heal()
+
+    async def _effective(self, what: str) -> None:
+        """Wait, a bounded time, until something that is drawn has happened once: else it might never."""
+        before = self.proxy.receipts.times(what)
+        for _ in range(LOOKS):
+            if self.proxy.receipts.times(what) > before:
+                return
+            await self.sleep(0.05)
 
     async def _watch(self) -> None:
         """Look at what memory the workers have, as long as there are any that have their own."""
