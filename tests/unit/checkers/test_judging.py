@@ -41,6 +41,7 @@ INVARIANTS = {
     "starvation",
     "leak",
     "orphan",
+    "cancelled-run",
 }
 
 
