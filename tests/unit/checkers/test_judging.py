@@ -42,6 +42,7 @@ INVARIANTS = {
     "starvation",
     "leak",
     "orphan",
+    "cancelled-run",
 }
 
 
