@@ -40,7 +40,8 @@ SOURCES: Final = python_files("src")
 TESTS: Final = [file for file in python_files("tests") if file.name.startswith("test_")]
 ALL_PYTHON: Final = python_files("src", "tests", "scripts")
 PROSE: Final = ("*.md", "*.toml", "docs/**/*.*", "scripts/*.sh", ".ci/*")
-TEXTS: Final = [*ALL_PYTHON, *(file for pattern in PROSE for file in ROOT.glob(pattern))]
+PROSE_FILES: Final = [file for pattern in PROSE for file in ROOT.glob(pattern)]
+TEXTS: Final = [*ALL_PYTHON, *(file for file in PROSE_FILES if file.suffix != ".png")]
 
 
 @cache
