@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the unit, integration, chaos and performance tests, in this order.
+# Runs the unit, integration, chaos and performance tests, in this order; of the last three those not marked `slow`.
 #
 #   scripts/run_all_tests.sh [PYTEST ARGUMENT...]      the arguments go to each of the four
 #
@@ -41,9 +41,9 @@ for name in unit integration chaos performance; do
   [[ $name != performance ]] || unset POOLPROOF_COVERAGE
   case $name in
   unit) how=(-n 2) ;;
-  integration) how=(-n 4 --dist loadfile) ;; # they wait for processes more than they compute
-  chaos) how=(-n 2 --dist loadfile) ;; # each file plays its trials once, side by side
-  # What is measured against other programs takes minutes and an idle machine: run_performance_tests.sh does it by itself.
+  # What is slow is left to the scripts by themselves, and to run_campaign.sh: this one is run for every change.
+  integration) how=(-n 4 --dist loadfile -m "integration and not slow") ;; # they wait more than they compute
+  chaos) how=(-n 2 --dist loadfile -m "chaos and not slow") ;; # each file plays its trials once, side by side
   performance) how=(-m "perf and not slow") ;;
   esac
   "scripts/run_${name}_tests.sh" "${how[@]}" "$@" 2>&1 | tee -i "$kept/$name.log"

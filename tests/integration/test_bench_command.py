@@ -61,6 +61,7 @@ def test_a_pool_is_measured_in_all_its_ways(
     assert "death to replacement" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_slower_of_two_is_found_by_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

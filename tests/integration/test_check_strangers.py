@@ -77,6 +77,7 @@ def endings(found: dict[str, Any]) -> dict[tuple[str, int], str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_a_copy_of_the_standard_librarys_pool_under_another_name_dies_at_the_same_lines(
     tmp_path: Path,
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_polluter_among_many_tests_is_found_in_few_runs_with_its_resource(
     assert answer["runs"] <= runs_at_most(candidates)
 
 
+@pytest.mark.slow
 def test_only_what_the_same_xdist_worker_ran_before_is_suspected(tmp_path: Path) -> None:
     polluter, victim = "test_01.py::test_01_03", "test_01.py::test_01_08"
     folder = planted(tmp_path, modules=2, polluter=polluter, victim=victim)

@@ -141,6 +141,7 @@ def test_randomly_may_shuffle_and_reseed(tmp_path: Path) -> None:
     assert set(outcome.outcomes("call").values()) == {"passed"}
 
 
+@pytest.mark.slow
 def test_cov_measures_children_that_were_ended_too_and_is_not_accused(tmp_path: Path) -> None:
     child = """
     import subprocess, sys

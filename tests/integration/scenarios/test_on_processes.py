@@ -35,6 +35,7 @@ async def all_of_them(seed: int) -> list[Report]:
 
 @pytest.mark.timeout(170)
 @pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.slow
 def test_our_stack_passes_every_scenario_on_processes(seed: int) -> None:
     reports = asyncio.run(all_of_them(seed))
 

@@ -42,7 +42,6 @@ INVARIANTS = {
     "starvation",
     "leak",
     "orphan",
-    "cancelled-run",
 }
 
 
