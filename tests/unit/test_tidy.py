@@ -40,13 +40,8 @@ SOURCES: Final = python_files("src")
 TESTS: Final = [file for file in python_files("tests") if file.name.startswith("test_")]
 ALL_PYTHON: Final = python_files("src", "tests", "scripts")
 PROSE: Final = ("*.md", "*.toml", "docs/**/*.*", "scripts/*.sh", ".ci/*")
-<<<<<<< HEAD
 WRITTEN: Final = [file for pattern in PROSE for file in ROOT.glob(pattern)]
 TEXTS: Final = [*ALL_PYTHON, *(file for file in WRITTEN if file.suffix != ".png")]
-=======
-PROSE_FILES: Final = [file for pattern in PROSE for file in ROOT.glob(pattern)]
-TEXTS: Final = [*ALL_PYTHON, *(file for file in PROSE_FILES if file.suffix != ".png")]
->>>>>>> f39c8e0a8ebe8a1692d74b54a7b56e0e2b4878df
 
 
 @cache
