@@ -76,13 +76,16 @@ def end_all_below(pid: int) -> None:
 
 
 def is_tracker(pid: int) -> bool:
-    """Tell whether `pid` removes what other processes leave in /dev/shm, as multiprocessing starts one for its own."""
+    """Tell whether `pid` removes what other processes leave in /dev/shm, as multiprocessing starts one for its own.
+
+    A process that is in the middle of its exec has no command line yet, and may be about to become one.
+    """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             line = file.read()
     except OSError:
         return False
-    return any(word in line for word in _TRACKERS)
+    return not line or any(word in line for word in _TRACKERS)
 
 
 def reap() -> list[tuple[int, int]]:
