@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 from poolproof.adapters.base import JobStyle, Offer, TargetProblem, Workers
 from poolproof.adapters.handing import Handing, handing
@@ -23,6 +23,9 @@ from poolproof.adapters.shapes import (
     method,
 )
 
+T = TypeVar("T")
+
+MOST_STALL_SECONDS: Final = 10.0
 ENTRIES: Final = (
     *("submit", "apply", "run", "spawn"),
     *("execute", "schedule", "enqueue", "call", "create_task"),
@@ -109,17 +112,25 @@ class AsyncioPool:
         """Call a plain function on the loop soon; return the future of its result."""
         return self._main.soon(function)
 
-    def stall(self, seconds: float) -> None:
-        """Block the loop once; return when it has begun, so that things can happen meanwhile."""
-        begun = threading.Event()
+    def stall(self, seconds: float, meanwhile: Callable[[], T]) -> T:
+        """Block the loop once, for `seconds` and until `meanwhile` has returned; return what that did.
+
+        What `meanwhile` asks of the loop comes in one turn after it, however slow this thread is.
+        """
+        begun, enough = threading.Event(), threading.Event()
 
         def block() -> None:
             begun.set()
             time.sleep(seconds)
+            enough.wait(MOST_STALL_SECONDS)
 
         over = self._main.soon(block)
         over.add_done_callback(lambda _over: begun.set())
         begun.wait()
+        try:
+            return meanwhile()
+        finally:
+            enough.set()
 
     def cancel_after_turns(
         self, handle: Job, turns: int, trigger: Callable[[], Any] | None = None

@@ -337,9 +337,13 @@ class Owner:
         journal.write("invoke", op="cancel", job=job)
         if turns is None:
             began = time.monotonic()
-            loop.stall(STALL_SECONDS)
-            opened = loop.on_loop(lambda: work.open_loop_gate(gate))
-            cancelled = loop.on_loop(handle.task.cancel)
+            opened, cancelled = loop.stall(
+                STALL_SECONDS,
+                lambda: (
+                    loop.on_loop(lambda: work.open_loop_gate(gate)),
+                    loop.on_loop(handle.task.cancel),
+                ),
+            )
             opened.result()
             stood_ms = (time.monotonic() - began) * 1000
             journal.write("effect", job=job, data={"effect": "stalled", "ms": stood_ms})

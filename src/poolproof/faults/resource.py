@@ -148,7 +148,7 @@ register(
         rare=True,
         body="write-file",
         size=2 * FILE_BYTES,
-        victims=_experienced,
+        victims=lambda scene, _spec: list(scene.workers()),
         inject=_limit(resource.RLIMIT_FSIZE, lambda _pid: FILE_BYTES),
         receipt=_refused,
         heal=_restore(resource.RLIMIT_FSIZE),
