@@ -44,7 +44,10 @@ async def run_coroutine(spec: Spec, _argument: object = None) -> Any:
     journal.write("started", job=spec["job"], data={"born": journal.born()})
     try:
         await _pass_gate_on_loop(spec.get("gate"))
-        await asyncio.sleep(spec.get("seconds", 0))
+        if spec.get(
+            "seconds"
+        ):  # not even one turn of the loop otherwise: faults are aimed at turns
+            await asyncio.sleep(spec["seconds"])
         answer = BODIES[spec["body"]]({**spec, "gate": None})
     except BaseException as error:
         journal.write(
