@@ -37,7 +37,7 @@ cover() {
 began=$EPOCHREALTIME
 for name in unit integration chaos performance; do
   printf '\n=== %s\n' "scripts/run_${name}_tests.sh"
-  [[ $name == unit ]] || export POOLPROOF_COVERAGE_AT_END=subprocess # which is asked for anyway
+  [[ $name == unit || $name == integration ]] || export POOLPROOF_COVERAGE_AT_END=subprocess # asked for anyway
   [[ $name != performance ]] || unset POOLPROOF_COVERAGE
   case $name in
   unit) how=(-n 2) ;;
