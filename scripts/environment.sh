@@ -105,6 +105,7 @@ environment() {
   fi
   export POOLPROOF_ENVIRONMENT=$venv VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
   unset PYTHONHOME PYTHONPATH
+  unset PYTHONDONTWRITEBYTECODE # each of the thousands of processes would compile all that it imports
 }
 
 environment || return 4
