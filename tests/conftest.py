@@ -6,6 +6,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from poolproof.agent import coverage_lock
+
+coverage_lock.free_in_children()  # many a test forks, with threads beside it
+
 # The same examples in every run: a change is judged by what it changes. scripts/run_campaign.sh examples looks further.
 settings.register_profile(
     "ci", max_examples=40, derandomize=True, database=None, deadline=None, print_blob=True

@@ -88,10 +88,11 @@ def test_no_common_measure_is_no_comparison() -> None:
 
 
 def test_baselines_are_kept_listed_and_pruned(tmp_path: Path) -> None:
-    for number in range(3):
-        baseline.save(f"b{number}", measured(number), tmp_path)
+    results = [measured(number) for number in range(3)]
+    for number, result in enumerate(results):
+        baseline.save(f"b{number}", result, tmp_path)
 
-    assert baseline.load("b1", tmp_path).result == measured(1)
+    assert baseline.load("b1", tmp_path).result == results[1]
     (tmp_path / "torn.json").write_text("{")
     assert {one.name for one in baseline.kept(tmp_path)} == {"b0", "b1", "b2"}
     assert len(baseline.prune(1, tmp_path)) == 2

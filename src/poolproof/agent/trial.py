@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from poolproof.adapters.base import Adapter
-from poolproof.agent import containment, journal, points, target, work
+from poolproof.agent import containment, coverage_lock, journal, points, target, work
 from poolproof.agent.answers import equal, shown
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def main(directory: str, request: dict[str, Any], factory: target.Factory) -> No
 
 
 def _settle_in(directory: str) -> None:
+    coverage_lock.free_in_children()
     os.environ[TRIAL_VARIABLE] = directory
     os.environ["TMPDIR"] = f"{directory}/tmp"
     tempfile.tempdir = None
