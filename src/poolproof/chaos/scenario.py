@@ -252,6 +252,7 @@ class _Trial:
         self.have_callers()
         await self._occupy()
         await self.nemesis.inject()
+        await self.patience.rest()  # or another worker takes the queued jobs before the pool has seen what happened
         rig.trial.open_gates()
         await self.patience.settle(lambda: not rig.pending(), "job")
         await self.nemesis.receive()
