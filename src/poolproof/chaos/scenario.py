@@ -252,7 +252,8 @@ class _Trial:
         self.have_callers()
         await self._occupy()
         await self.nemesis.inject()
-        await self.patience.rest()  # or another worker takes the queued jobs before the pool has seen what happened
+        # Else another worker may take all queued jobs before the pool has seen what happened.
+        await self.patience.rest()
         rig.trial.open_gates()
         await self.patience.settle(lambda: not rig.pending(), "job")
         await self.nemesis.receive()
