@@ -4,6 +4,7 @@ import ast
 import re
 import statistics
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -44,25 +45,48 @@ WRITTEN: Final = [file for pattern in PROSE for file in ROOT.glob(pattern)]
 TEXTS: Final = [*ALL_PYTHON, *(file for file in WRITTEN if file.suffix != ".png")]
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One function: where it begins, and how long it and its body are."""
+
+    line: int
+    name: str
+    lines: int
+    body_lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is asked about a file; its syntax tree, which is large, is not kept."""
+
+    charter: str
+    functions: tuple[Measured, ...]
+    markers: frozenset[str]
+    sleeps: tuple[str, ...]
+
+
 @cache
-def tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+def facts(file: Path) -> Facts:
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    nodes = list(ast.walk(tree))
+    return Facts(
+        charter=ast.get_docstring(tree) or "",
+        functions=tuple(measured(node) for node in nodes if isinstance(node, Function)),
+        markers=frozenset(markers(tree)),
+        sleeps=tuple(sleeps(file, nodes)) if file.name.startswith("test_") else (),
+    )
 
 
-def functions(file: Path) -> Iterator[Function]:
-    return (node for node in ast.walk(tree(file)) if isinstance(node, Function))
-
-
-def lines(node: Function) -> int:
-    assert node.end_lineno
-    return node.end_lineno - node.lineno + 1
-
-
-def body_lines(node: Function) -> int:
+def measured(node: Function) -> Measured:
     """Count from the first statement after the docstring; a body of a docstring alone has none."""
     body = node.body[1:] if ast.get_docstring(node) else node.body
     assert node.end_lineno
-    return node.end_lineno - body[0].lineno + 1 if body else 0
+    return Measured(
+        line=node.lineno,
+        name=node.name,
+        lines=node.end_lineno - node.lineno + 1,
+        body_lines=node.end_lineno - body[0].lineno + 1 if body else 0,
+    )
 
 
 def where(file: Path, line: int = 1) -> str:
@@ -85,17 +109,17 @@ def test_there_is_something_to_judge() -> None:
 
 
 def test_every_module_begins_with_its_charter() -> None:
-    missing = [where(file) for file in ALL_PYTHON if not ast.get_docstring(tree(file))]
+    missing = [where(file) for file in ALL_PYTHON if not facts(file).charter]
 
     assert missing == []
 
 
 def test_no_function_is_too_long() -> None:
     long = [
-        f"{where(file, node.lineno)} {node.name}: {lines(node)} lines"
+        f"{where(file, function.line)} {function.name}: {function.lines} lines"
         for file in ALL_PYTHON
-        for node in functions(file)
-        if lines(node) > FUNCTION_LINES
+        for function in facts(file).functions
+        if function.lines > FUNCTION_LINES
     ]
 
     assert long == []
@@ -108,12 +132,13 @@ def test_no_module_is_long_without_a_reason() -> None:
     assert [
         f"{where(file)}: {counts[file]} lines, and no `Long because ...` in its docstring"
         for file in long
-        if "Long because " not in (ast.get_docstring(tree(file)) or "")
+        if "Long because " not in facts(file).charter
     ] == []
 
 
 def test_half_of_the_functions_are_short(capsys: pytest.CaptureFixture[str]) -> None:
-    median = statistics.median(body_lines(node) for file in SOURCES for node in functions(file))
+    bodies = [function.body_lines for file in SOURCES for function in facts(file).functions]
+    median = statistics.median(bodies)
     with capsys.disabled():
         print(  # noqa: T201 - the figure is to be seen, not only bounded
             f"\nmedian body of a function in src: {median:g} lines (at most {MEDIAN_BODY_LINES})"
@@ -141,11 +166,11 @@ def test_no_word_is_there_that_means_nothing_to_a_reader() -> None:
     assert found(WORDS_OF_NO_READER, TEXTS) == []
 
 
-def markers(file: Path) -> set[str]:
+def markers(tree: ast.Module) -> set[str]:
     """Return the markers of the whole file: what its `pytestmark` names after `pytest.mark`."""
     assigned = (
         node.value
-        for node in tree(file).body
+        for node in tree.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
     )
     names = (re.findall(r"pytest\.mark\.(\w+)", ast.unparse(value)) for value in assigned)
@@ -156,7 +181,7 @@ def markers(file: Path) -> set[str]:
 def test_every_test_file_carries_the_marker_of_its_folder(folder: str) -> None:
     mine = [file for file in TESTS if file.relative_to(ROOT / "tests").parts[0] == folder]
 
-    assert [where(file) for file in mine if MARKERS[folder] not in markers(file)] == []
+    assert [where(file) for file in mine if MARKERS[folder] not in facts(file).markers] == []
 
 
 def test_every_test_file_is_in_a_folder_that_a_script_runs() -> None:
@@ -165,23 +190,31 @@ def test_every_test_file_is_in_a_folder_that_a_script_runs() -> None:
     assert [where(file) for file in strays] == []
 
 
-def polling(file: Path) -> set[ast.AST]:
+def polling(nodes: list[ast.AST]) -> set[ast.AST]:
     """Return what is in a loop that ends by a fact: there, a pause only spaces the questions."""
-    loops = (node for node in ast.walk(tree(file)) if isinstance(node, ast.While))
+    loops = (node for node in nodes if isinstance(node, ast.While))
     return {n for loop in loops if not isinstance(loop.test, ast.Constant) for n in ast.walk(loop)}
 
 
-def sleeps(file: Path) -> Iterator[str]:
+def sleeps(file: Path, nodes: list[ast.AST]) -> Iterator[str]:
     """Yield the calls that wait for time to pass; `asyncio.sleep(0)` gives others their turn."""
-    for node in set(ast.walk(tree(file))) - polling(file):
-        if isinstance(node, ast.Call) and re.fullmatch(r"(\w+\.)?sleep", ast.unparse(node.func)):
+    spaced = polling(nodes)
+    for node in nodes:
+        if isinstance(node, ast.Call) and node not in spaced and named_sleep(node.func):
             arguments = [ast.unparse(argument) for argument in node.args]
             if arguments != ["0"]:
                 yield f"{where(file, node.lineno)} {ast.unparse(node)}"
 
 
+def named_sleep(function: ast.expr) -> bool:
+    """Tell whether it is `sleep` or `module.sleep`."""
+    if isinstance(function, ast.Attribute):
+        return function.attr == "sleep" and isinstance(function.value, ast.Name)
+    return isinstance(function, ast.Name) and function.id == "sleep"
+
+
 def test_no_test_waits_for_time_to_pass() -> None:
-    assert [call for file in TESTS for call in sleeps(file)] == []
+    assert [call for file in TESTS for call in facts(file).sleeps] == []
 
 
 RULES_AND_OFFENDERS: Final = [
@@ -214,4 +247,4 @@ def test_a_sleep_is_found_unless_it_spaces_questions(
     file = tmp_path / "test_it.py"
     file.write_text(source)
 
-    assert len(list(sleeps(file))) == number
+    assert len(facts(file).sleeps) == number
