@@ -238,7 +238,7 @@ class _Trial:
         if size:
             self.rig.command("probe", size=size, files=PROBE_FILES)
         await self.ask_together()
-        await self.nemesis.receive()
+        await self.nemesis.receive_late()
         self.rig.command("release")
 
     def have_callers(self) -> None:
@@ -256,7 +256,7 @@ class _Trial:
         await self.patience.rest()
         rig.trial.open_gates()
         await self.patience.settle(lambda: not rig.pending(), "job")
-        await self.nemesis.receive()
+        await self.nemesis.receive_late()
 
     async def _occupy(self) -> tuple[int, ...]:
         """Have the faulted jobs, and bystanders up to the number of workers, run and wait at the gate."""
@@ -299,7 +299,7 @@ class _Trial:
         await self.patience.settle(lambda: rig.resolved(rig.faulted + queued), "job")
         rig.trial.open_gates()
         await self.patience.settle(lambda: not rig.pending(), "job")
-        await self.nemesis.receive()
+        await self.nemesis.receive_late()
 
     async def frozen(self) -> None:
         rig = self.rig
@@ -340,7 +340,7 @@ class _Trial:
         await self.nemesis.inject()
         rig.trial.open_gates()
         await self.patience.settle(lambda: not rig.pending(), "job")
-        await self.nemesis.receive()
+        await self.nemesis.receive_late()
 
     async def owner(self) -> None:
         rig = self.rig

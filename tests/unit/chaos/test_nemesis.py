@@ -1,6 +1,7 @@
 """The nemesis: what it journals of a fault, in which order, and what it takes for a witness."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,7 @@ from tests.unit.checkers.histories import plan
 
 if TYPE_CHECKING:
     from poolproof.chaos.rig import Rig
+    from poolproof.history import Event
 
 pytestmark = pytest.mark.unit
 
@@ -30,6 +32,7 @@ class Stage:
         self.trial = self
         self.told: list[tuple[str, Any]] = []
         self.acts: list[str] = []
+        self.events: list[Event] = []
 
     def write(self, kind: str, *, data: dict[str, Any]) -> None:
         self.told.append((kind, data))
@@ -133,6 +136,32 @@ def test_a_receipt_that_never_comes_is_waited_for_a_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert played(monkeypatch, receipt=lambda: None).kinds == ["inject", "heal", "healed"]
+
+
+def looked_late(monkeypatch: pytest.MonkeyPatch, moot: str | None, *, null: bool = False) -> int:
+    """Return how often a receipt was asked for that came at the third time, when all was over."""
+    stage = Stage(plan("test-only", null=null))
+    answers = iter([None, None])
+    asked: list[None] = []
+
+    def receipt() -> str | None:
+        asked.append(None)
+        return next(answers, "seen")
+
+    made = dataclasses.replace(fault(stage, receipt, lambda: None), moot=lambda _: moot)
+    monkeypatch.setitem(FAULTS, "test-only", made)
+
+    asyncio.run(Nemesis(cast("Rig", stage)).receive_late())
+    return len(asked)
+
+
+def test_a_receipt_may_come_a_little_after_all_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert looked_late(monkeypatch, moot=None) == 3
+
+
+def test_nobody_waits_for_a_receipt_that_cannot_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert looked_late(monkeypatch, moot="no process is there") == 1
+    assert looked_late(monkeypatch, moot=None, null=True) == 1
 
 
 def test_a_heal_that_cannot_be_seen_is_not_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
