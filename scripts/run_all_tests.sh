@@ -3,9 +3,10 @@
 #
 #   scripts/run_all_tests.sh [PYTEST ARGUMENT...]      the arguments go to each of the four
 #
-# It stops at the first that fails. All but the last run under branch coverage, child processes included (what the last
-# measures would be the times of the coverage). Its figure is printed, its pages are in htmlcov, and less than the floor
-# in pyproject.toml is a failure. A failure keeps the runs, the logs and the coverage, and says where.
+# It stops at the first that fails. The first two run under branch coverage, child processes included. (The last measures
+# times, and the chaos tests judge processes that are killed at any line: neither shall be those of a tracer.) The figure
+# is printed, its pages are in htmlcov, and less than the floor in pyproject.toml is a failure. A failure keeps the
+# runs, the logs and the coverage, and says where.
 #
 # Exit code: 0 all passed and enough is covered; 1 some tests failed, or too little is covered; else that of the script
 # that failed (its --help says more).
@@ -37,8 +38,7 @@ cover() {
 began=$EPOCHREALTIME
 for name in unit integration chaos performance; do
   printf '\n=== %s\n' "scripts/run_${name}_tests.sh"
-  [[ $name == unit || $name == integration ]] || export POOLPROOF_COVERAGE_AT_END=subprocess # asked for anyway
-  [[ $name != performance ]] || unset POOLPROOF_COVERAGE
+  [[ $name == unit || $name == integration ]] || unset POOLPROOF_COVERAGE
   case $name in
   unit) how=(-n 2) ;;
   # What is slow is left to the scripts by themselves, and to run_campaign.sh: this one is run for every change.
