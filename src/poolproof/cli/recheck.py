@@ -24,13 +24,7 @@ def add_parser(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser("recheck", help=HELP, description=HELP)
     parser.set_defaults(run=run)
     add = parser.add_argument
-    add(
-        "saved",
-        nargs="?",
-        type=Path,
-        metavar="RUN",
-        help="its directory, or its name (default: the newest)",
-    )
+    session.add_run(parser)
     add(
         "--accept",
         type=Path,

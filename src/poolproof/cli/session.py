@@ -1,4 +1,4 @@
-"""What every command that starts processes shares: a name, a lease, a loop that ends cleanly, progress on screen."""
+"""What commands share: a run to be named, a lease, a loop that ends cleanly, progress on screen."""
 
 import argparse
 import asyncio
@@ -31,6 +31,17 @@ def require_linux() -> None:
         raise UsageError(
             f"expected Linux, whose /proc shows what a pool's processes do, got {sys.platform}"
         )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told which of the runs that were kept it is about."""
+    parser.add_argument(
+        "saved",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help="its directory, or its name (default: the newest)",
+    )
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
