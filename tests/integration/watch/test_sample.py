@@ -12,7 +12,7 @@ from poolproof.watch import calls, procfs
 from poolproof.watch import sample as sampling
 from poolproof.watch.sample import TreeSample, sample
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 WAIT = "print('ready', flush=True)\nimport threading; threading.Event().wait()"
 THREADS = (

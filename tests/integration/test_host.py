@@ -18,7 +18,7 @@ from poolproof.host import Host, HostLostError, Trial
 from poolproof.plan import Target
 from poolproof.watch import procfs
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 T = TypeVar("T")
 THREADS = "concurrent.futures.ThreadPoolExecutor"

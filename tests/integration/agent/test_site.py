@@ -11,7 +11,7 @@ import pytest
 from poolproof import history
 from poolproof.agent import points
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 SOURCE = Path(points.__file__).parents[2]
 SITE = SOURCE / "poolproof" / "agent" / "site"

@@ -10,7 +10,7 @@ import pytest
 from poolproof.isolation import leases, locks
 from poolproof.isolation.exclusion import Exclusion
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 
 from poolproof import pytest_plugin
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from poolproof.errors import UsageError
 from poolproof.isolation.runs.records import Case, Record
 from poolproof.trends import MOST_RUNS, Trends, coverage_of, mann_kendall, opened
 
-pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("sigterm_kept")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sigterm_kept")]
 
 
 def record(**seconds: float) -> Record:

@@ -13,7 +13,7 @@ import pytest
 from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 WAIT = "print('ready', flush=True); import sys; sys.stdin.read(1)"
 FAMILY = """

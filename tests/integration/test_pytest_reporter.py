@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 PLUGINS = "pytest_asyncio.plugin,poolproof.pytest_plugin"
 SUITE = """

@@ -9,7 +9,7 @@ import pytest
 
 from poolproof.agent import coverage_lock
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 # While one thread calls measured code, as fast as it can, another forks children that call it too. Without the lock's
 # release, between one in ten and one in two of them hangs.

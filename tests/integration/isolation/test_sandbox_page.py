@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "sandbox.md"
 EXAMPLES: Final = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

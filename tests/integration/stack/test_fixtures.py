@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 SUITE = """
 import asyncio

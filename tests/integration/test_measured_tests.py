@@ -7,7 +7,7 @@ import pytest
 
 from poolproof.bench.result import BenchResult
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 INI = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
 SUITE = """

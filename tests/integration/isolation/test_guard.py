@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pytest
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 LEAK: Final = """
     import os

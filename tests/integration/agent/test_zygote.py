@@ -17,7 +17,7 @@ from poolproof import history
 from poolproof.history import Event
 from poolproof.watch import procfs
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 BOUND_S = 20
 

@@ -13,7 +13,7 @@ import pytest
 from poolproof.isolation import linux, locks
 from poolproof.isolation.exclusion import Exclusion
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(autouse=True)

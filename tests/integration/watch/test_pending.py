@@ -7,7 +7,7 @@ import pytest
 
 from poolproof.watch.pending import Pending, pending
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 SECOND = 1_000_000_000
 PAUSE = "print('ready', flush=True)\nimport signal\nwhile True: signal.pause()"

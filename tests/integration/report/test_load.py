@@ -19,7 +19,7 @@ from poolproof.load.result import LoadPlan, LoadResult, Snapshot, WorkerUse
 from poolproof.plan import Target
 from poolproof.report import load as report
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 
 def result(**changes: Any) -> LoadResult:

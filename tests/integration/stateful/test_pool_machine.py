@@ -8,7 +8,7 @@ from poolproof.errors import UsageError
 from poolproof.stateful import BrokenPromiseError, pool_state_machine
 from tests.unit.stateful.toy import ABLATIONS, LosesTheJobOfTheDead, Toy, invariants
 
-pytestmark = [pytest.mark.unit, pytest.mark.hypothesis]
+pytestmark = [pytest.mark.integration, pytest.mark.hypothesis]
 
 SEARCH = settings(
     max_examples=200,

@@ -12,7 +12,7 @@ from poolproof.watch.pending import Pending
 from poolproof.watch.quiet import Empty, Idling, Motion, Moving, Quiet, Quietness
 from poolproof.watch.watch import Watch
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 MS = 1_000_000
 POLLER = """

@@ -17,7 +17,7 @@ from poolproof.adapters.executor import ExecutorPool
 from poolproof.adapters.multiprocessing import MultiprocessingPool
 from poolproof.adapters.protocol import ProtocolPool
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 CASES = conformance_cases()
 

@@ -11,7 +11,7 @@ from poolproof.watch import calls
 from poolproof.watch.calls import Bound, Wait
 from poolproof.watch.sample import Task, TreeSample
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 SECOND = 1_000_000_000
 X86 = calls.names("x86_64")

@@ -19,7 +19,7 @@ from poolproof.scenarios.stack_stage import StackStage
 if TYPE_CHECKING:
     import asyncio
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 SIMULATED = [
     (name, layer)
