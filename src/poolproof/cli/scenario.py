@@ -84,10 +84,10 @@ def _played(scenario: Any, arguments: argparse.Namespace, seed: int) -> Any:
 def _show(report: Any) -> None:
     for one in report.judgements:
         mark = {"valid": "ok", "invalid": "BROKEN"}.get(one.verdict, one.verdict)
-        print(f"  {mark:<9}{one.invariant}: expected {one.wanted}, got {one.got}")
+        print(f"  {mark:<15}{one.invariant}: expected {one.wanted}, got {one.got}")
     for deed, told in report.receipts.items():
-        print(f"  receipt  {deed}: {told[-1] if told else 'none'}")
+        print(f"  {'receipt':<15}{deed}: {told[-1] if told else 'none'}")
     if report.trace:
-        print(f"  trace    {report.trace}")
+        print(f"  {'trace':<15}{report.trace}")
     what = f"{report.scenario} on {report.where}, seed {report.seed}"
     print(f"{report.verdict.upper()}  {what}: {report.jobs} jobs, {report.seconds:g} s")
