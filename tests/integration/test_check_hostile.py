@@ -134,6 +134,7 @@ def test_an_owner_that_dies_in_submit_has_left_its_caller_alone(name: str, folde
     assert "owner's process dies" in broken[0]["reason"]
 
 
+@pytest.mark.slow
 def test_more_commands_than_a_pipe_holds_do_not_block_the_controller(folder: Path) -> None:
     code, found = report(folder, "Jams", "--faults", "none", "--jobs", "1500")
 

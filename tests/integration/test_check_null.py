@@ -12,7 +12,10 @@ from tests.integration.commands import check, loaded
 pytestmark = pytest.mark.integration
 
 # Of the crash points, those of one module are enough: they all go the same way.
-TARGETS = ("multiprocessing.Pool", "concurrent.futures.ThreadPoolExecutor")
+TARGETS = (
+    pytest.param("multiprocessing.Pool", marks=pytest.mark.slow),
+    "concurrent.futures.ThreadPoolExecutor",
+)
 OWN = ("--own", "multiprocessing.synchronize")
 
 

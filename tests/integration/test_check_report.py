@@ -123,6 +123,7 @@ def accepted(folder: Path) -> Ended:
     return check(*KILL_BUSY, "--accept", "known.toml", "--out", "again", cwd=folder)
 
 
+@pytest.mark.slow
 def test_a_seed_given_twice_makes_the_same_plans(
     ended: Ended, accepted: Ended, folder: Path
 ) -> None:
@@ -249,6 +250,7 @@ def played(promoted: Path, folder: Path) -> str:
     return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False).stdout
 
 
+@pytest.mark.slow
 def test_the_promoted_test_fails_on_the_broken_pool(played: str) -> None:
     assert "\nFAILED tests/test_keeps.py::test_kill_busy_unresolved_job" in played
     assert "BrokenAgainError: invalid: unresolved-job" in played

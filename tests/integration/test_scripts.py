@@ -75,14 +75,14 @@ def test_an_unknown_option_is_refused(script: str) -> None:
 
 @pytest.mark.parametrize("script", SUITES)
 def test_a_run_of_no_tests_is_no_pass(script: str) -> None:
-    result = run(script, A_FILE[script], "-k", "there_is_no_test_of_this_name")
+    result = run(script, A_FILE[script], "-n0", "-k", "there_is_no_test_of_this_name")
 
     assert result.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
     assert last_line(result).startswith(f"{SUITES[script]}: no tests: nothing was proven in ")
 
 
 def test_a_suite_ends_with_its_counts_from_any_directory(tmp_path: Path) -> None:
-    result = run("run_unit_tests.sh", "tests/unit/test_summary.py", cwd=tmp_path)
+    result = run("run_unit_tests.sh", "tests/unit/test_summary.py", "-n0", cwd=tmp_path)
 
     assert result.returncode == 0
     assert "failed, 0 skipped in " in last_line(result)

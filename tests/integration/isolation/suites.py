@@ -71,8 +71,10 @@ def run(
     (folder / "test_it.py").write_text(dedent(source), encoding="utf-8")
     (folder / "pytest.ini").write_text(_INI + ini, encoding="utf-8")
     (folder / "conftest.py").write_text(_RECORDER, encoding="utf-8")
+    # pytest-cov erases the data file that it is told of, which is our own run's.
+    foreign = (*FOREIGN, "COVERAGE_") if "pytest_cov.plugin" in plugins else FOREIGN
     environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
+        **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_PLUGINS": ",".join(["poolproof.pytest_plugin", *plugins]),
         **(variables or {}),

@@ -3,6 +3,7 @@
 Long because each suite stands here as a stranger would write it.
 """
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -450,11 +451,13 @@ PLUGINS = {
 
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_beside_each_plugin_every_sandbox_ends_as_it_should(
-    pytester: pytest.Pytester, home: Path, plugin: str
+    pytester: pytest.Pytester, home: Path, plugin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makepyfile(BESIDE.replace("SLOW", str(plugin == "timeout")))
-    environment = pytester.path / ".coveragerc"
-    environment.write_text("[run]\ndata_file = cov\n")
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)  # pytest-cov erases the data file that it finds there
+    settings = pytester.path / ".coveragerc"
+    settings.write_text("[run]\ndata_file = cov\n")
     result = pytester.runpytest_subprocess(*PLUGINS[plugin], "--poolproof=off")
     runs = 2 if plugin == "rerunfailures" else 1
 

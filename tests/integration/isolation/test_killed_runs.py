@@ -204,6 +204,7 @@ def test_of_a_killed_worker_nothing_is_left_and_the_other_worker_keeps_its_own(
     assert left(home) == []
 
 
+@pytest.mark.slow
 def test_of_a_killed_controller_nothing_is_left_when_its_workers_have_gone(
     start: Start, home: Path
 ) -> None:

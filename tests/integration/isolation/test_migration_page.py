@@ -52,6 +52,7 @@ def run(folder: Path, *options: str) -> Record:
     return records.read(folder / "run.jsonl")
 
 
+@pytest.mark.slow
 def test_what_is_after_passes_with_every_leak_fatal_in_parallel(tmp_path: Path) -> None:
     record = run(suite(tmp_path, "after", "after async"), "-n", "2")
 

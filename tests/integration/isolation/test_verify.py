@@ -129,6 +129,7 @@ def test_a_sound_suite_passes_on_every_rung_and_in_every_gate(tmp_path: Path) ->
     assert (healthy, checkup["score"], checkup["advice"]) == (0, 0, "parallel")
 
 
+@pytest.mark.slow
 def test_the_doctor_makes_its_own_runs(tmp_path: Path) -> None:
     folder = suite(tmp_path, test_it="def test_it(): assert False")
 

@@ -38,6 +38,7 @@ def test_a_run_that_a_test_ends_is_told_with_what_was_lost(tmp_path: Path) -> No
     assert lost[-1]["advice"] == "its run ended in test_it.py::test_it (exit code 3)"
 
 
+@pytest.mark.slow
 def test_a_run_in_which_nothing_happens_any_more_is_ended(tmp_path: Path) -> None:
     folder = suite(tmp_path, test_it=ENDS.format(ends="threading.Event().wait()"))
 

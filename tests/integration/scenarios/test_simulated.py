@@ -46,7 +46,7 @@ def brief(scenario: Scenario) -> Scenario:
     return msgspec.structs.replace(scenario, load=load)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "layer"), SIMULATED)
 def test_our_stack_passes_with_a_receipt_for_each_deed(name: str, layer: str, seed: int) -> None:
     report = play_on_stack(brief(SCENARIOS[name]), layer, seed=seed)

@@ -54,7 +54,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, *, only_on_processes: bool) -> None:
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("only_on_processes", [False, True])
+@pytest.mark.parametrize("only_on_processes", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_failing_plan_shrinks_to_its_cause(
     monkeypatch: pytest.MonkeyPatch, *, only_on_processes: bool
 ) -> None:
