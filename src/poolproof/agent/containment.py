@@ -14,7 +14,8 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 
 TRACKER_SECONDS: Final = 5.0
 """How long a tracker is given to remove what the dead have left: a few milliseconds' work on an idle machine."""
-_TRACKERS: Final = (b"resource_tracker", b"semaphore_tracker")
+TRACKERS: Final = frozenset({"resource_tracker", "semaphore_tracker"})
+"""How the modules are named that run in trackers, in multiprocessing and its copies."""
 
 
 # Looked up once, before any fork: what a forked process looks up for itself costs it half a millisecond.
@@ -82,10 +83,10 @@ def is_tracker(pid: int) -> bool:
     """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
-            line = file.read()
+            line = file.read().decode(errors="replace")
     except OSError:
         return False
-    return not line or any(word in line for word in _TRACKERS)
+    return not line or any(word in line for word in TRACKERS)
 
 
 def reap() -> list[tuple[int, int]]:

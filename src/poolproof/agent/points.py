@@ -19,12 +19,12 @@ from types import CodeType
 from typing import Any, Final, NoReturn, Protocol
 
 from poolproof.agent import journal, tracing
+from poolproof.agent.containment import TRACKERS
 from poolproof.agent.ownership import infer_own, own_paths
 
 __all__ = ["InjectedError", "arm_owner", "arm_spawned", "infer_own", "own_paths", "part"]
 
 _POOLPROOF: Final = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_TRACKERS: Final = frozenset({"resource_tracker", "semaphore_tracker"})
 
 
 class InjectedError(Exception):
@@ -225,7 +225,7 @@ def part(argv: Sequence[str]) -> str:
     # As the standard library and its copies (loky, joblib, billiard, multiprocess) start them.
     words = code.split(maxsplit=2)
     module = words[1].rpartition(".")[2] if words[:1] == ["from"] and len(words) > 1 else ""
-    if module in _TRACKERS:
+    if module in TRACKERS:
         return "servant"
     return "forkserver" if module == "forkserver" else "worker"
 

@@ -223,6 +223,31 @@ def test_a_file_of_a_failed_tests_frame_is_not_left_behind(pytester: pytest.Pyte
     result.assert_outcomes(failed=1)
 
 
+# A shell that has ended, and what it has left: the second word of the command line is the module that a tracker runs.
+ORPHANS: Final = """
+    import os, signal, subprocess, sys
+
+    def left(name):
+        program = f"{sys.executable} -c 'import signal; signal.pause()' {name} >/dev/null 2>&1 & echo $!"
+        return int(subprocess.check_output(["sh", "-c", program]))
+
+    def test_tracker(): os.environ["PLANTED_HERE"] = str(left("multiprocessing.resource_tracker"))
+    def test_other(): left("anything")
+    def test_end(): os.kill(int(os.environ.pop("PLANTED_HERE")), signal.SIGKILL)
+"""
+
+
+def test_a_tracker_of_the_dead_goes_by_itself_and_is_no_leak(pytester: pytest.Pytester) -> None:
+    suite(pytester, ORPHANS)
+
+    result = pytester.runpytest_subprocess("-o", "poolproof_policy=environment: ignore")
+
+    result.stdout.fnmatch_lines(
+        ["test_it.py::test_other: orphan:*", "poolproof: 1 leak in 3 tests*"]
+    )
+    assert "resource_tracker" not in str(result.stdout)
+
+
 def test_the_leak_is_a_property_of_the_report(pytester: pytest.Pytester) -> None:
     suite(pytester, LEAK)
     reports: Any = pytester.inline_run().getreports("pytest_runtest_logreport")
