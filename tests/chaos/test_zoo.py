@@ -65,6 +65,8 @@ class Zoo:
         self.accused: dict[str, bool] = {}
         self._keepers = ThreadPoolExecutor(AT_ONCE)
         self._runs: dict[str, Future[Run]] = {}
+        # A copy: pytest writes to the environment, and who is started by another thread meanwhile cannot read it (EFAULT).
+        self._environment = dict(os.environ)
 
     def begin(self, names: list[str]) -> None:
         for name in names:
@@ -94,6 +96,7 @@ class Zoo:
         done = subprocess.run(
             [sys.executable, "-m", "poolproof", "check", *command, "--seed", SEED, *kept_in],
             cwd=self.directory,
+            env=self._environment,
             capture_output=True,
             text=True,
             timeout=BOUND_S,
