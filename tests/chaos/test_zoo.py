@@ -65,7 +65,7 @@ class Zoo:
         self.accused: dict[str, bool] = {}
         self._keepers = ThreadPoolExecutor(AT_ONCE)
         self._runs: dict[str, Future[Run]] = {}
-        # A copy: pytest writes to the environment, and who is started by another thread meanwhile cannot read it (EFAULT).
+        # A copy: pytest writes to the environment, and whom another thread starts meanwhile cannot read it (EFAULT).
         self._environment = dict(os.environ)
 
     def begin(self, names: list[str]) -> None:
