@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from poolproof import probe, simulation
-from poolproof.errors import PoolError
+from poolproof.errors import HealthCheckFailedError, PoolError
 from poolproof.pool.job import Job
 from poolproof.stack import Stack, build_test_env, start_stack
 from poolproof.stateful.model import Outcome
@@ -62,6 +62,7 @@ class StackSubject:
         self._jobs: dict[int, Job] = {}
         self._held: list[Held] = []
         self._frozen: list[int] = []
+        self._spoiled: list[bridge.BridgeLink] = []
         self._pipe: Pipe | None = None
         self._tell: Callable[[], None] | None = None
         self._running: Stack | None = None
@@ -138,8 +139,11 @@ class StackSubject:
         """Stop its process, or let its probe wait."""
         link = self._stack.pool.slots()[worker].link
         if link.pid is not None:
-            os.kill(link.pid, signal.SIGSTOP)
-            self._frozen.append(link.pid)
+            with contextlib.suppress(
+                ProcessLookupError
+            ):  # it has ended, and the pool has yet to see it
+                os.kill(link.pid, signal.SIGSTOP)
+                self._frozen.append(link.pid)
         elif probes := probe.living(self._witness):
             probes[worker % len(probes)].pause(paused=True)
 
@@ -148,13 +152,20 @@ class StackSubject:
         alive = set(self._stack.pids())
         for pid in self._frozen:
             if pid in alive:
-                os.kill(pid, signal.SIGCONT)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
         self._frozen.clear()
         for one in probe.living(self._witness):
             one.pause(paused=False)
-        for slot in self._stack.pool.slots():
-            if isinstance(slot.link, bridge.BridgeLink):
-                slot.link.misbehave()
+        spoiled, self._spoiled = self._spoiled, []
+        for link in spoiled:
+            link.misbehave()
+            # A frame that was lost is missed when the next one comes, and not before; and of a stream that a changed
+            # length has brought out of step, nothing comes any more.
+            try:
+                await link.ping(JOB_SECONDS)
+            except HealthCheckFailedError:
+                link.kill()
 
     async def checkout(self) -> "Held | None":
         """Check a worker out in a task of its own, which holds it until it is told to give it back."""
@@ -195,6 +206,7 @@ class StackSubject:
         """Spoil the next frame from that worker."""
         link = self._stack.pool.slots()[worker].link
         assert isinstance(link, bridge.BridgeLink)
+        self._spoiled.append(link)
         link.misbehave(_TRICKS[how])
 
     async def advance(self, seconds: float) -> None:

@@ -60,6 +60,17 @@ def test_a_failure_shrinks_to_the_few_rules_that_it_needs() -> None:
     assert any(shrunk(seeded) == (1, 1) for seeded in range(12))
 
 
+def test_a_frame_that_was_lost_is_missed_before_recovery_is_required() -> None:
+    """The only frame in half a minute is the answer to a heartbeat; then everything is healed."""
+    state = pool_state_machine("stack", layer="bridge_mock")()
+    for seconds in (10, 10, 7):
+        state.let_time_pass(seconds)
+    state.spoil(how="drop", worker=0)
+    state.let_time_pass(4)
+
+    state.teardown()
+
+
 def test_a_layer_that_does_not_exist_is_refused() -> None:
     with pytest.raises(
         UsageError, match="layer: expected one of mock, bridge_mock, full, got 'moc'"

@@ -222,6 +222,10 @@ class ContextVariables:
             var.set(change.old.value)
 
 
+def _is_main(module: object) -> bool:
+    return module is sys.modules.get("__main__")
+
+
 class Modules:
     """Entries of `sys.modules` that went, were replaced, or were put there without an import."""
 
@@ -245,7 +249,8 @@ class Modules:
         del notes
         name = str(change.key)
         if change.appeared:
-            if getattr(change.new, "__spec__", None) is not None:
+            # The second is how the import of multiprocessing names what the interpreter runs (`__mp_main__`).
+            if getattr(change.new, "__spec__", None) is not None or _is_main(change.new):
                 return None
             return Finding(resource="module", what=f"{name}: put into sys.modules by hand")
         verb = "replaced in" if name in sys.modules else "removed from"
