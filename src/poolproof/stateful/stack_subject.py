@@ -25,6 +25,8 @@ JOB_SECONDS: Final = 5.0
 CHECKOUT_SECONDS: Final = 0.5
 CLOSE_SECONDS: Final = 30.0
 DELAY_SECONDS: Final = 0.3
+PINGS: Final = 20
+"""Heartbeats come each 30 s, and end a worker after a few that fail: well within so many times `JOB_SECONDS`."""
 _TRICKS: Final = {
     "duplicate": bridge.duplicate,
     "delay": bridge.delay(DELAY_SECONDS),
@@ -139,9 +141,8 @@ class StackSubject:
         """Stop its process, or let its probe wait."""
         link = self._stack.pool.slots()[worker].link
         if link.pid is not None:
-            with contextlib.suppress(
-                ProcessLookupError
-            ):  # it has ended, and the pool has yet to see it
+            # It may have ended, and the pool has yet to see it.
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(link.pid, signal.SIGSTOP)
                 self._frozen.append(link.pid)
         elif probes := probe.living(self._witness):
@@ -160,12 +161,23 @@ class StackSubject:
         spoiled, self._spoiled = self._spoiled, []
         for link in spoiled:
             link.misbehave()
-            # A frame that was lost is missed when the next one comes, and not before; and of a stream that a changed
-            # length has brought out of step, nothing comes any more.
-            try:
-                await link.ping(JOB_SECONDS)
-            except HealthCheckFailedError:
+            await self._come_to_light(link)
+
+    async def _come_to_light(self, link: bridge.BridgeLink) -> None:
+        """Wait, a bounded time, until the worker has answered, or the pool has ended it.
+
+        A frame that was lost is missed when the next one comes, and not before. And of a stream that a changed length
+        has brought out of step nothing comes any more: that is for the pool's heartbeats to see, which leave a worker
+        alone that is checked out.
+        """
+        for _ in range(PINGS):
+            if link.number in {number for number, _ in self.lent()}:
                 link.kill()
+            with contextlib.suppress(HealthCheckFailedError):
+                await link.ping(JOB_SECONDS)
+                return
+            if link.ended:
+                return
 
     async def checkout(self) -> "Held | None":
         """Check a worker out in a task of its own, which holds it until it is told to give it back."""
