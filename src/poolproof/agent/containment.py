@@ -4,7 +4,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -87,6 +87,16 @@ def is_tracker(pid: int) -> bool:
     except OSError:
         return False
     return not line or any(word in line for word in TRACKERS)
+
+
+def started_module(argv: Sequence[str]) -> str:
+    """Return the last name of the module whose `main` a command line imports and calls, or nothing.
+
+    So the standard library and its copies (loky, joblib, billiard, multiprocess) start what serves their processes.
+    """
+    code = argv[argv.index("-c") + 1] if "-c" in argv[:-1] else ""
+    words = code.split(maxsplit=2)
+    return words[1].rpartition(".")[2] if words[:1] == ["from"] and len(words) > 1 else ""
 
 
 def reap() -> list[tuple[int, int]]:

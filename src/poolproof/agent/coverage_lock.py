@@ -1,7 +1,7 @@
 """The lock of a coverage tool in the owner: no child may be forked that waits for it for ever.
 
-The tracer of coverage.py takes a lock at each call of measured code (coverage 7.5.5 to at least 7.17, coveragepy#1892),
-and a child that is forked while another thread holds it stops at the first such call. The pool would be blamed.
+The tracer of coverage.py takes a lock at each call of measured code (measured with 7.17; coveragepy#1892 tells of
+7.5.5), and a child that is forked while another thread holds it stops at the first such call. The pool would be blamed.
 """
 
 import os

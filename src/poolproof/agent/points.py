@@ -19,7 +19,7 @@ from types import CodeType
 from typing import Any, Final, NoReturn, Protocol
 
 from poolproof.agent import journal, tracing
-from poolproof.agent.containment import TRACKERS
+from poolproof.agent.containment import TRACKERS, started_module
 from poolproof.agent.ownership import infer_own, own_paths
 
 __all__ = ["InjectedError", "arm_owner", "arm_spawned", "infer_own", "own_paths", "part"]
@@ -221,10 +221,7 @@ def part(argv: Sequence[str]) -> str:
         forkserver: runs no jobs, but forks what does;
         worker: everything else.
     """
-    code = argv[argv.index("-c") + 1] if "-c" in argv[:-1] else ""
-    # As the standard library and its copies (loky, joblib, billiard, multiprocess) start them.
-    words = code.split(maxsplit=2)
-    module = words[1].rpartition(".")[2] if words[:1] == ["from"] and len(words) > 1 else ""
+    module = started_module(argv)
     if module in TRACKERS:
         return "servant"
     return "forkserver" if module == "forkserver" else "worker"

@@ -109,26 +109,20 @@ def test_modules_are_preloaded_and_those_that_fail_passed_over(host: Host) -> No
     assert host.ask("preload", modules=["no_such_module", "wave"]) == {"threads": 1}
 
 
-def test_the_keeper_ends_as_its_zygote_did(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("os._exit(7)", 7), ("os.kill(os.getpid(), 9)", 128 + 9)],
+    ids=["exit", "signal"],
+)
+def test_the_keeper_ends_as_its_zygote_did(tmp_path: Path, end: str, code: int) -> None:
     host = Host(tmp_path)
-    (tmp_path / "abrupt.py").write_text("import os\nos._exit(7)\n")
+    (tmp_path / "abrupt.py").write_text(f"import os\n{end}\n")
     host.control.sendall(
         json.dumps({"do": "prepare", "name": "abrupt:make", "cwd": str(tmp_path)}).encode() + b"\n"
     )
 
     assert host.answers.readline() == b""
-    assert host.close() == 7
-
-
-def test_the_keeper_tells_by_which_signal_its_zygote_died(tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    (tmp_path / "abrupt.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
-    host.control.sendall(
-        json.dumps({"do": "prepare", "name": "abrupt:make", "cwd": str(tmp_path)}).encode() + b"\n"
-    )
-
-    assert host.answers.readline() == b""
-    assert host.close() == 128 + 9
+    assert host.close() == code
 
 
 def test_the_end_of_the_lifeline_ends_everything(tmp_path: Path) -> None:

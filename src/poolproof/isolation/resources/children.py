@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final
 
-from poolproof.agent.containment import TRACKERS
+from poolproof.agent.containment import TRACKERS, started_module
 from poolproof.isolation import processes
 from poolproof.isolation.blame import Notes, Site
 from poolproof.isolation.instances import instances
@@ -43,7 +43,7 @@ class Children:
             return None
         argv = procfs.cmdline(pid)
         known, site = _origin(pid, argv, notes)
-        if not known and any(tracker in word for word in argv for tracker in TRACKERS):
+        if not known and started_module(argv) in TRACKERS:
             return None  # of one that has ended: it removes what that has left, and then goes by itself
         if not notes.mine(site) or (not argv and not known and _buried(pid)):
             return None
