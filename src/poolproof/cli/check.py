@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
     )
     checked = target(arguments)
-    faults = _faults(arguments.faults)
+    chosen = faults(arguments.faults)
     acceptances = (
         accept.load(arguments.accept, dt.datetime.now().astimezone().date())
         if arguments.accept
@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"seed {seed}   target {checked.name}   run {lease.run}", flush=True)
         options = Options(
             target=checked,
-            faults=faults,
+            faults=chosen,
             crash_points=arguments.crash_points,
             jobs=arguments.jobs,
             seed=seed,
@@ -160,6 +160,11 @@ def target(arguments: argparse.Namespace) -> Target:
     """Return what the options name; raise UsageError if it cannot be."""
     targeting.at_least("--jobs", arguments.jobs, 1)
     targeting.at_least("--time", arguments.time, 1)
+    return named_target(arguments)
+
+
+def named_target(arguments: argparse.Namespace) -> Target:
+    """Return the target with what counts as its own and what it promises."""
     return targeting.target(
         arguments,
         own=tuple(filter(None, (arguments.own or "").split(","))),
@@ -177,7 +182,8 @@ def _promise(text: str) -> tuple[str, object]:
         return name, value
 
 
-def _faults(text: str) -> tuple[str, ...]:
+def faults(text: str) -> tuple[str, ...]:
+    """Return the kinds that `--faults` names; raise UsageError where one is not known."""
     if text == "none":
         return ()
     if text in ("all", "every"):
