@@ -36,20 +36,7 @@ def add_parser(commands: Any) -> None:
     add("--first", type=int, default=0, metavar="SEED", help="the first of them (default 0)")
     add("--jobs", type=int, metavar="J", help="how many hosts play at once (default: one a core)")
     add("--time", type=float, metavar="SECONDS", help="bound of this run (default: none)")
-    add(
-        "--faults",
-        default="all",
-        metavar="LIST",
-        help="kinds separated by commas, `all`, `every` (rare ones, too) or `none`",
-    )
-    add(
-        "--crash-points",
-        choices=tuple(EFFECTS),
-        default="kill",
-        help="what happens at lines of the pool's own code",
-    )
-    add("--own", metavar="MODULES", help="modules, by commas, that count as the pool's own")
-    add("--promise", action="append", default=[], metavar="P", help="as for check")
+    check.add_breaking(parser)
     add(
         "--executor",
         metavar="MODULE:FACTORY",

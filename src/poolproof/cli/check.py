@@ -51,6 +51,28 @@ def add_parser(commands: Any) -> None:
         help="how many workers the factory is asked for (default 2)",
     )
     add("--jobs", type=int, help="jobs in each phase of a trial (default: two for each worker)")
+    add_breaking(parser)
+    add("--seed", type=int, help="the seed of the run (default: a new one, which is printed)")
+    add(
+        "--deadline",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="bound of one job and of the factory",
+    )
+    add(
+        "--time",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="bound of the whole run (default 120)",
+    )
+    _add_surroundings(parser)
+
+
+def add_breaking(parser: argparse.ArgumentParser) -> None:
+    """Add what is to be broken: which faults, where workers die, in whose code, against which promises."""
+    add = parser.add_argument
     add(
         "--faults",
         default="all",
@@ -75,22 +97,6 @@ def add_parser(commands: Any) -> None:
         metavar="P",
         help="at-most-once, cancel-final, retries=N, order=fifo, recovery=S",
     )
-    add("--seed", type=int, help="the seed of the run (default: a new one, which is printed)")
-    add(
-        "--deadline",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="bound of one job and of the factory",
-    )
-    add(
-        "--time",
-        type=float,
-        default=120.0,
-        metavar="SECONDS",
-        help="bound of the whole run (default 120)",
-    )
-    _add_surroundings(parser)
 
 
 def _add_surroundings(parser: argparse.ArgumentParser) -> None:
