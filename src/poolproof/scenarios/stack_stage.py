@@ -85,7 +85,8 @@ class StackStage:
             self._file, self._witness = Path(name), name
         self._loop = asyncio.get_running_loop()
         self.proxy = await Proxy(framing=OURS, seed=self._seed).__aenter__()
-        spec = WorkerSpec(target=actor.Actor, args=(self._witness,))
+        arguments = (self._witness, actor.checksum_of(self._witness))
+        spec = WorkerSpec(target=actor.Actor, args=arguments)
         env = build_test_env(
             spec,
             layer=self._layer,
