@@ -16,7 +16,7 @@ class Actor:
     """Answers job n with its right answer, after it has said that it began.
 
     Args:
-        witness: where it says so: the path of a file, or any other name for a list in this process.
+        witness: where it says so: the path of what it can open, or any other name for a list in this process.
         checksum: of the witness, which may have been harmed on its way, as everything else.
 
     Attributes:
