@@ -73,7 +73,8 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         metavar="P",
-        help="at-most-once, cancel-final, retries=N, order=fifo, recovery=S",
+        help="at-most-once, exactly-once, exclusive, fenced, cancel-final, retries=N, order=fifo, queue=N, "
+        "recovery=S, deadline=S, capacity=S, shedding=S, work-conserving=S",
     )
     add("--seed", type=int, help="the seed of the run (default: a new one, which is printed)")
     add(
