@@ -104,7 +104,9 @@ class _Trial:
         if moment == "owner":
             return
         await self.nemesis.heal()
-        if moment != "stop":
+        if moment == "stop":
+            await self.patience.rest()  # healed, a shutdown may end only now
+        else:
             await self.ask_fresh()
             await self.judge_jobs()
             await self.stop()

@@ -7,7 +7,6 @@ from poolproof.checkers.attempts import no_start_evidence
 from poolproof.checkers.base import Charge, Claim, accuse, checker, unknown, valid
 from poolproof.checkers.delivery import caller_died
 from poolproof.checkers.evidence import NS, moment, story
-from poolproof.checkers.overlap import not_promised
 from poolproof.checkers.records import JobRecord
 from poolproof.checkers.trial import Trial
 
@@ -15,7 +14,7 @@ _JOINS, _LEAVES, _LOST = range(3)
 _CHANGE: Final = {_JOINS: 1, _LEAVES: -1, _LOST: 0}
 
 
-@checker("queue-bound", needs=[not_promised("queue"), no_start_evidence])
+@checker("queue-bound", promise="queue", needs=[no_start_evidence])
 def queue_bound(trial: Trial) -> Sequence[Claim]:
     """No more accepted jobs wait to be begun than promised.
 
@@ -66,7 +65,7 @@ def _left_at(job: JobRecord) -> int:
     return min((event.t for event in ends), default=2**63)
 
 
-@checker("shedding", needs=[not_promised("shedding"), caller_died])
+@checker("shedding", promise="shedding", needs=[caller_died])
 def shedding(trial: Trial) -> Sequence[Claim]:
     """Submit accepts or refuses in the promised time, and what it refused is never begun."""
     if not trial.submitted:

@@ -31,28 +31,13 @@ def no_start_evidence(trial: Trial) -> str | None:
     return "the jobs of this pool leave no evidence of where and how often they run"
 
 
-def at_most_once_not_promised(trial: Trial) -> str | None:
-    """Say so if at-most-once is not promised."""
-    return None if trial.promises.get("at-most-once") else "at-most-once is not promised"
-
-
-def retries_not_promised(trial: Trial) -> str | None:
-    """Say so if no number of retries is promised."""
-    return None if trial.promises.get("retries") is not None else "no number of retries is promised"
-
-
-def final_cancel_not_promised(trial: Trial) -> str | None:
-    """Say so if nothing is promised of a job whose cancellation was granted."""
-    return None if trial.promises.get("cancel-final") else "cancel-final is not promised"
-
-
 def nothing_to_cancel(trial: Trial) -> str | None:
     """Say so if nobody asked for a cancellation."""
     asked = any(job.cancel for job in trial.submitted)
     return None if asked else "nobody asked for a cancellation"
 
 
-@checker("cancelled-run", needs=[final_cancel_not_promised, nothing_to_cancel, no_start_evidence])
+@checker("cancelled-run", promise="cancel-final", needs=[nothing_to_cancel, no_start_evidence])
 def cancelled_run(trial: Trial) -> Sequence[Claim]:
     """No job is begun after the pool has said that it is cancelled."""
     granted = [job for job in trial.submitted if job.cancelled]
@@ -82,7 +67,7 @@ def duplicate_run(trial: Trial) -> Sequence[Claim]:
     return _verdict(trial, charges)
 
 
-@checker("at-most-once", needs=[at_most_once_not_promised, no_start_evidence])
+@checker("at-most-once", promise="at-most-once", needs=[no_start_evidence])
 def at_most_once(trial: Trial) -> Sequence[Claim]:
     """No job is started twice, whatever happens to its worker."""
     return _verdict(
@@ -95,7 +80,7 @@ def at_most_once(trial: Trial) -> Sequence[Claim]:
     )
 
 
-@checker("retries", needs=[retries_not_promised, no_start_evidence])
+@checker("retries", promise="retries", needs=[no_start_evidence])
 def retries(trial: Trial) -> Sequence[Claim]:
     """No job is started more often than once and the promised number of retries."""
     allowed = trial.promises["retries"] + 1

@@ -69,23 +69,42 @@ Need = Callable[[Trial], str | None]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Checker:
-    """A registered checker: its invariant, what it needs in order to apply, and the function."""
+    """A registered checker.
+
+    Attributes:
+        invariant: what it judges.
+        promise: the declaration without which no pool is held to it; None where every pool is.
+        needs: what else it needs in order to apply.
+        check: the function.
+    """
 
     invariant: str
+    promise: str | None
     needs: tuple[Need, ...]
     check: Check
+
+    def inapplicable(self, trial: Trial) -> str | None:
+        """Return why the invariant cannot apply to a trial, or None if it can."""
+        given = trial.promises.get(self.promise) if self.promise else True
+        if given is None or given is False:  # 0 is a promise, too
+            return f"{self.promise} is not promised"
+        return next((reason for need in self.needs if (reason := need(trial))), None)
 
 
 CHECKERS: dict[str, Checker] = {}
 
 
-def checker(invariant: str, *, needs: Iterable[Need] = ()) -> Callable[[Check], Check]:
+def checker(
+    invariant: str, *, promise: str | None = None, needs: Iterable[Need] = ()
+) -> Callable[[Check], Check]:
     """Register the decorated function for `invariant`; raise ValueError if it has a checker."""
 
     def register(check: Check) -> Check:
         if invariant in CHECKERS:
             raise ValueError(f"expected a new invariant, got {invariant!r} again")
-        CHECKERS[invariant] = Checker(invariant=invariant, needs=tuple(needs), check=check)
+        CHECKERS[invariant] = Checker(
+            invariant=invariant, promise=promise, needs=tuple(needs), check=check
+        )
         return check
 
     return register
@@ -152,8 +171,7 @@ def judge(trial: Trial, reference: Trial | None = None) -> tuple[Finding, ...]:
 
 def _claims(one: Checker, trial: Trial) -> Sequence[Claim]:
     try:
-        why_not = next((reason for need in one.needs if (reason := need(trial))), None)
-        if why_not:
+        if why_not := one.inapplicable(trial):
             return (Claim(verdict="not applicable", reason=why_not),)
         return one.check(trial) or unknown("the checker said nothing")
     except Exception as error:  # noqa: BLE001 - a stranger's checker may raise anything

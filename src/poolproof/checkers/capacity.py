@@ -10,7 +10,6 @@ from poolproof.checkers.base import Charge, Claim, accuse, checker, unknown, val
 from poolproof.checkers.delivery import caller_died
 from poolproof.checkers.evidence import NS, end_of, moment
 from poolproof.checkers.ordering import disturbed
-from poolproof.checkers.overlap import not_promised
 from poolproof.checkers.records import JobRecord, Process, buried
 from poolproof.checkers.trial import Trial
 from poolproof.history import Event
@@ -34,7 +33,7 @@ def _counted_again(trial: Trial) -> Event | None:
     return marks[-1] if marks else None
 
 
-@checker("capacity", needs=[not_promised("capacity"), caller_died, workers_not_counted])
+@checker("capacity", promise="capacity", needs=[caller_died, workers_not_counted])
 def capacity(trial: Trial) -> Sequence[Claim]:
     """A worker that was lost is replaced in the promised time.
 
@@ -105,7 +104,7 @@ class _Idle(NamedTuple):
     pid: int
 
 
-@checker("idle-worker", needs=[not_promised("work-conserving"), no_start_evidence])
+@checker("idle-worker", promise="work-conserving", needs=[no_start_evidence])
 def idle_worker(trial: Trial) -> Sequence[Claim]:
     """No job waits longer than promised while a worker is idle.
 

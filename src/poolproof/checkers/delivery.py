@@ -163,12 +163,7 @@ def _double(trial: Trial, job: JobRecord) -> Iterator[Charge]:
         yield Charge(effect="a callback called twice", text=text, job=job.number)
 
 
-def no_deadline_promised(trial: Trial) -> str | None:
-    """Say that no time is promised within which a job is over."""
-    return None if trial.promises.get("deadline") is not None else "no deadline is promised"
-
-
-@checker("late-answer", needs=[no_deadline_promised, caller_died])
+@checker("late-answer", promise="deadline", needs=[caller_died])
 def late_answer(trial: Trial) -> Sequence[Claim]:
     """A caller is told how a job ended within the promised time, and none is begun after that."""
     if not trial.submitted:

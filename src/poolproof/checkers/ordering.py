@@ -12,11 +12,6 @@ from poolproof.checkers.trial import Trial
 from poolproof.history import Event
 
 
-def fifo_not_promised(trial: Trial) -> str | None:
-    """Say so if no order is promised."""
-    return None if trial.promises.get("order") == "fifo" else "no order is promised"
-
-
 def workers_not_told_apart(trial: Trial) -> str | None:
     """Say so if several workers share one process: the scheduler decides who starts first."""
     starts = [(job, start) for job in trial.submitted for start in job.starts]
@@ -38,7 +33,7 @@ def _beside_another(start: Event, starts: Sequence[tuple[JobRecord, Event]]) -> 
     )
 
 
-@checker("order", needs=[fifo_not_promised, no_start_evidence, workers_not_told_apart])
+@checker("order", promise="order", needs=[no_start_evidence, workers_not_told_apart])
 def order(trial: Trial) -> Sequence[Claim]:
     """A job that was accepted before another was submitted is begun before it.
 

@@ -10,24 +10,14 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from poolproof.checkers.attempts import no_start_evidence
-from poolproof.checkers.base import Charge, Claim, Need, accuse, checker, unknown, valid
+from poolproof.checkers.base import Charge, Claim, accuse, checker, unknown, valid
 from poolproof.checkers.evidence import end_of, moment, story
 from poolproof.checkers.records import JobRecord
 from poolproof.checkers.trial import Trial
 from poolproof.history import Event
 
 
-def not_promised(name: str) -> Need:
-    """Return what says that `name` is not promised, where it is not."""
-
-    def need(trial: Trial) -> str | None:
-        given = trial.promises.get(name)
-        return f"{name} is not promised" if given is None or given is False else None
-
-    return need
-
-
-@checker("exactly-once", needs=[not_promised("exactly-once"), no_start_evidence])
+@checker("exactly-once", promise="exactly-once", needs=[no_start_evidence])
 def exactly_once(trial: Trial) -> Sequence[Claim]:
     """Each accepted job takes effect once; one that was refused, or cancelled, at most once.
 
@@ -86,13 +76,13 @@ class _Overlap(NamedTuple):
     ended: Event | None
 
 
-@checker("overlapping-run", needs=[not_promised("exclusive"), no_start_evidence])
+@checker("overlapping-run", promise="exclusive", needs=[no_start_evidence])
 def overlapping_run(trial: Trial) -> Sequence[Claim]:
     """No job is begun while an earlier attempt of it still runs."""
     return _judged(trial, "run twice at the same time", lambda _: True)
 
 
-@checker("superseded-run", needs=[not_promised("fenced"), no_start_evidence])
+@checker("superseded-run", promise="fenced", needs=[no_start_evidence])
 def superseded_run(trial: Trial) -> Sequence[Claim]:
     """An attempt takes no effect any more once the job was begun anew."""
 

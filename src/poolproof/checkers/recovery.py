@@ -27,11 +27,6 @@ def no_fresh_job(trial: Trial) -> str | None:
     return None
 
 
-def recovery_not_promised(trial: Trial) -> str | None:
-    """Say that no time of recovery is promised."""
-    return None if trial.promises.get("recovery") is not None else "no time of recovery is promised"
-
-
 def nobody_frozen(trial: Trial) -> str | None:
     """Say that no worker was frozen while the pool was to serve."""
     return None if _freezes(trial) else "no worker was frozen while the pool was to serve"
@@ -82,7 +77,7 @@ def _how_it_serves(fresh: list[JobRecord]) -> str:
     return f"reported broken: {len(broken)} of {len(fresh)} jobs after the fault raised {names}"
 
 
-@checker("recovery", needs=[recovery_not_promised, nothing_broken, caller_died, no_fresh_job])
+@checker("recovery", promise="recovery", needs=[nothing_broken, caller_died, no_fresh_job])
 def recovery(trial: Trial) -> Sequence[Claim]:
     """Each job after the heal is served in the promised time from the heal or its submission."""
     fresh = fresh_jobs(trial)

@@ -10,12 +10,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from poolproof.chaos.keeping import Kept, kept
 from poolproof.chaos.result import ENDINGS, CrashPoints, Entry, FaultRow, Result
 
 MOST_STORIES: Final = 10
 MOST_EVIDENCE: Final = 4
 MOST_RANGES: Final = 8
 PLAIN_WIDTH: Final = 140
+KEPT: Final = {
+    "valid": "yes",
+    "invalid": "NO",
+    "unknown": "unknown",
+    "by contract": "no, as declared",
+    "not applicable": "nothing to tell",
+}
 STYLES: Final = {
     "invalid": "bold red",
     "valid": "green",
@@ -34,6 +42,7 @@ def show(result: Result, console: Console | None = None) -> None:
         _show_violation(console, entry)
     _show_rest(console, broken[MOST_STORIES:], result.directory)
     _show_faults(console, result.faults)
+    _show_kept(console, kept(result.checks, result.promises))
     _show_points(console, result.crash_points)
     for entry in result.checks:
         if entry.verdict == "by contract":
@@ -96,6 +105,21 @@ def _show_faults(console: Console, rows: tuple[FaultRow, ...]) -> None:
             str(row.trials or ""),
             Text(what),
         )
+    console.print()
+    console.print(table)
+
+
+def _show_kept(console: Console, lines: Sequence[Kept]) -> None:
+    """Print what is claimed beside what is kept; what nobody claims and nothing broke is left out."""
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for column in ("promise", "claimed", "kept", "broken under"):
+        table.add_column(column, overflow="fold")
+    for line in lines:
+        if line.claimed != "no":
+            under = ", ".join(line.under[:MOST_RANGES])
+            more = f" and {len(line.under) - MOST_RANGES} more" if line.under[MOST_RANGES:] else ""
+            word = Text(KEPT[line.verdict], style=STYLES[line.verdict])
+            table.add_row(line.invariant, line.claimed, word, under + more)
     console.print()
     console.print(table)
 

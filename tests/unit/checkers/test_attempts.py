@@ -260,7 +260,7 @@ class TestRetries:
         assert verdict(hurt(promises={"retries": 0}).ran(3, TWO).ok(3), "retries") == "invalid"
 
     def test_it_does_not_apply_if_nothing_is_promised(self) -> None:
-        assert claims(warm(), "retries")[0].reason == "no number of retries is promised"
+        assert claims(warm(), "retries")[0].reason == "retries is not promised"
 
     def test_many_starts_are_no_retries_for_ever_where_they_are_promised(self) -> None:
         history = warm(KILL, promises={"retries": 20}).hit(ONE).submit(3)

@@ -124,7 +124,7 @@ class TestRecovery:
         assert verdict(self.promised(), "recovery") == "unknown"
 
     def test_it_does_not_apply_if_it_is_not_promised(self) -> None:
-        assert the(broken(), "recovery").reason == "no time of recovery is promised"
+        assert the(broken(), "recovery").reason == "recovery is not promised"
 
 
 class TestShutdownHang:

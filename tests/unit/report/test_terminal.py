@@ -181,10 +181,19 @@ def test_what_is_by_contract_quotes_the_declaration() -> None:
     )
 
 
+def test_what_is_claimed_stands_beside_what_is_kept() -> None:
+    rows = [line.split() for line in shown(result(entry(), promises={"retries": 0})).splitlines()]
+
+    assert ["promise", "claimed", "kept", "broken", "under"] in rows
+    assert ["unresolved-job", "of", "every", "pool", "NO", "kill-busy"] in rows
+    assert ["retries", "declared:", "retries=0", "nothing", "to", "tell"] in rows
+    assert not any(row[:1] == ["at-most-once"] for row in rows), "nobody claims it"
+
+
 def test_what_is_valid_or_cannot_apply_has_no_story() -> None:
     quiet = result(entry("valid"), entry("not applicable"), verdict="valid")
 
-    assert "unresolved-job" not in shown(quiet)
+    assert "BROKEN" not in shown(quiet)
 
 
 def test_crash_points_are_counted_by_their_class() -> None:
