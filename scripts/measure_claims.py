@@ -193,7 +193,7 @@ def stall(_times: int) -> bool:
 
 
 def steps(times: int) -> bool:
-    """Histories with noise of 2 %, 10 to 100 long: at most 2 in 100 are accused; a step of 10 % is found where it is."""
+    """Histories with noise of 2 %, 10 to 100 long: up to 2 in 100 are accused; a step of 10 % is found where it is."""
     rng, holds = Random(8), True  # noqa: S311 - samples, no secret
     for long in (10, 20, 30, 60, 100):
         noise = [[rng.lognormvariate(0, 0.02) for _ in range(long)] for _ in range(times)]
