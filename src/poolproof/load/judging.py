@@ -3,8 +3,11 @@
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from poolproof.history import Event
 from poolproof.load.recovery import Curve, curve
@@ -169,15 +172,17 @@ def _curves(seen: Observed, ended: int) -> tuple[Curve, ...]:
     )
 
 
-def _series(tally: Tally, sampler: Sampler) -> list[dict[str, float]]:
+def _series(tally: Tally, sampler: Sampler) -> Iterator[dict[str, Any]]:
     live: dict[int, int] = {}
     for t, n in sampler.live:
         second = (t - tally.zero) // 1_000_000_000
         live[second] = min(n, live.get(second, n))
-    return [
-        {**row, **({"live": live[second]} if (second := int(row["second"])) in live else {})}
-        for row in tally.seconds()
-    ]
+    uses = sampler.series(tally.zero)
+    for row in tally.seconds():
+        second = int(row["second"])
+        lived = {"live": live[second]} if second in live else {}
+        used = {"workers": msgspec.to_builtins(uses[second])} if uses.get(second) else {}
+        yield {**row, **lived, **used}
 
 
 def certainly_broken(bounds: Sequence[Bound], tally: Tally, planned: float) -> bool:
