@@ -295,14 +295,14 @@ def keeps(target: str) -> dict[str, str]:
 
 def kept(kill: str, result: Mapping[str, Any]) -> str:
     """Return what was found under one kill: the promises that it breaks, else what became of later jobs."""
+    verdicts = [one["verdict"] for one in result["faults"] if one["fault"] == kill]
+    if not {"valid", "invalid"} & {*verdicts}:
+        return str(verdicts[0]) if verdicts else "not tried"
     checks = [one for one in result["checks"] if one["fault"] == kill]
     broken = [one for one in checks if one["verdict"] == "invalid"]
-    if broken:
-        return "BREAKS " + "; ".join(f"{one['invariant']}: {one['reason']}" for one in broken)
-    verdicts = [one["verdict"] for one in result["faults"] if one["fault"] == kill]
-    if verdicts != ["valid"]:
-        return str(verdicts[0]) if verdicts else "not tried"
-    return next(str(one["reason"]) for one in checks if one["invariant"] == "no-recovery")
+    later = [one for one in checks if one["invariant"] == "no-recovery" and one not in broken]
+    told = [f"BREAKS {one['invariant']}: {one['reason']}" for one in broken]
+    return "; ".join([*told, *(str(one["reason"]) for one in later)])
 
 
 def _last_line(text: str) -> str:

@@ -14,6 +14,7 @@ from poolproof.bench.result import BenchResult, Measure
 from poolproof.cli import main
 from poolproof.errors import UsageError
 from poolproof.latency import Histogram
+from tests.integration.report.test_load import result as load_result
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("sigterm_kept")]
 
@@ -143,6 +144,23 @@ def test_samples_of_several_files_are_put_together(tmp_path: Path) -> None:
         path.write_bytes(msgspec.json.encode(measured(number)))
 
     assert len(baseline.read_results(paths).measures[0].samples) == 80
+
+
+def test_of_a_load_latencies_and_the_whole_curve_of_recovery_are_kept() -> None:
+    kept = baseline.of_loads([load_result()])
+    found = {one.name.partition(",")[0]: (one.unit, *one.samples) for one in kept.measures}
+
+    assert {name: found[name] for name in found if "freeze" in name} == {
+        "freeze-all repaired": ("s", pytest.approx(0.012)),
+        "freeze-all dip": ("s", pytest.approx(6.0)),
+        "freeze-all depth": ("%", 100.0),
+    }
+    assert {"latency p50", "latency p99", "latency p999"} < found.keys()
+
+
+def test_a_void_load_is_no_baseline() -> None:
+    with pytest.raises(UsageError, match="got a void one: it was late"):
+        baseline.of_loads([load_result(verdict="void", reasons=("it was late",))])
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"measures": 3}', "[{}]"])

@@ -40,7 +40,7 @@ def test_a_broken_promise_is_told_first_and_nothing_tried_is_no_pass() -> None:
         "4 of 4 were served"
     )
     both = {"checks": [served | valid, lost | invalid], "faults": [told | invalid]}
-    assert kept("kill-idle", both) == "BREAKS unresolved-job: waits for ever"
+    assert kept("kill-idle", both) == "BREAKS unresolved-job: waits for ever; 4 of 4 were served"
     unknown = {"checks": [], "faults": [told | {"verdict": "unknown"}]}
     assert kept("kill-idle", unknown) == "unknown"
     assert kept("kill-all", both) == "not tried"

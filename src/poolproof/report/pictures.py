@@ -107,8 +107,8 @@ def _draw_used(cpu: Any, memory: Any, rows: Sequence[Mapping[str, Any]]) -> None
     ]
     if most:
         memory.plot(*zip(*most, strict=True), color=BLUE, linestyle="--")
+        memory.set_ylim(0, 1.2 * max(mb for _, mb in most))
     cpu.set(ylabel="workers: % of a core", ylim=(0, None))
-    memory.set_ylim(0, None)
     memory.set_ylabel("most MB", color=BLUE)
 
 
