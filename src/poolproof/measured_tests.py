@@ -82,7 +82,7 @@ class Bench:
             calibration: seconds that the calibration took beside each; none if it was not taken.
         """
         from poolproof.bench.result import Measure  # noqa: PLC0415
-        from poolproof.latency import percentile  # noqa: PLC0415
+        from poolproof.ranks import percentile  # noqa: PLC0415
 
         self.taken = tuple(samples)
         self._keep(
