@@ -19,7 +19,7 @@ from poolproof.chaos.confirm import Violation, confirm
 from poolproof.chaos.result import FaultRow, PointEntry, Result, counted, ranges
 from poolproof.chaos.saved import SOURCES
 from poolproof.chaos.tally import NO_TIME, SWEEP, Tally, inapplicable_row, varied, verdict_of
-from poolproof.chaos.trials import Profile, Trials, slots
+from poolproof.chaos.trials import Profile, Trials, declared, slots
 from poolproof.checkers import Trial, judge
 from poolproof.faults import FAULTS
 from poolproof.faults.base import MISSING, Fault, inapplicable
@@ -117,7 +117,9 @@ class Inquiry:
         self.progress.phase("reference", 2)
         profile = await self.trials.profiled(self.plan())
         self.progress.step("reference")
-        self.options = dataclasses.replace(self.options, target=self._declared(profile))
+        self.options = dataclasses.replace(
+            self.options, target=declared(self.options.target, profile)
+        )
         await self._lives(profile)
         self.progress.step("reference")
         if any(
@@ -152,15 +154,6 @@ class Inquiry:
                 await self._sweep(profile)
             tasks.create_task(self._confirm_all(self.tally.point_violations()))
 
-    def _declared(self, profile: Profile) -> Target:
-        """Return the target with what it declares of itself beside what the command line declares."""
-        told = profile.reference.start[1]
-        assert told is not None
-        promises = {**told.data["promises"], **self.options.target.promises}
-        if contract := {**told.data["contract"], **promises.get("contract", {})}:
-            promises["contract"] = contract
-        return msgspec.structs.replace(self.options.target, promises=promises)
-
     async def _lives(self, profile: Profile) -> None:
         """Judge the reference, and a second one in which the pool lives twice: what grows from life to life leaks."""
         reference = dataclasses.replace(profile.reference, plan=self.plan())
@@ -184,7 +177,7 @@ class Inquiry:
             if reason := inapplicable(fault, profile.facts):
                 self.tally.rows[kind] = inapplicable_row(fault, reason)
             else:
-                wanted[fault] = _specs(fault, self.options.target.workers)
+                wanted[fault] = fault.specs(self.options.target.workers)
         self.progress.phase("faults", sum(map(len, wanted.values())))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._confirm_all(self.tally.fault_violations("none")))
@@ -291,16 +284,6 @@ class Inquiry:
             seconds=round(seconds, 1),
             promises=dict(options.target.promises),
         )
-
-
-def _specs(fault: Fault, workers: int) -> list[FaultSpec]:
-    """Return one spec for each variant; `idle:each` stands for every idle worker in turn."""
-    victims: list[str] = []
-    for variant in fault.variants:
-        victims += (
-            [f"idle:{index}" for index in range(workers)] if variant == "idle:each" else [variant]
-        )
-    return [FaultSpec(kind=fault.kind, victim=victim) for victim in victims]
 
 
 def _duration(trial: Trial) -> float:

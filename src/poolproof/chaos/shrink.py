@@ -7,9 +7,9 @@ one-minimal: remove any one element, and it passes.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -98,42 +98,73 @@ def reduce(
         most_runs: a bound on the plays.
         seconds: a bound on the real time.
     """
-    reduction = _Reduction(plan, fails, most_runs, time.monotonic() + seconds)
-    while reduction.round(cuts):
-        pass
+    steps = reducing(plan, cuts, most_runs=most_runs, seconds=seconds)
+    try:
+        candidate = next(steps)
+        while True:
+            candidate = steps.send(fails(candidate))
+    except StopIteration as end:
+        return cast("Reduced[P]", end.value)
+
+
+async def reduce_async(
+    plan: P,
+    fails: Callable[[P], Awaitable[P | None]],
+    cuts: Sequence[Cut[P]],
+    *,
+    most_runs: int = MOST_RUNS,
+    seconds: float = SECONDS,
+) -> Reduced[P]:
+    """Do what `reduce` does, where a plan is played by a coroutine."""
+    steps = reducing(plan, cuts, most_runs=most_runs, seconds=seconds)
+    try:
+        candidate = next(steps)
+        while True:
+            candidate = steps.send(await fails(candidate))
+    except StopIteration as end:
+        return cast("Reduced[P]", end.value)
+
+
+def reducing(
+    plan: P, cuts: Sequence[Cut[P]], *, most_runs: int, seconds: float
+) -> Generator[P, P | None, Reduced[P]]:
+    """Yield what is to be played next, take what became of it, and return what is left."""
+    reduction = _Reduction(plan, most_runs, time.monotonic() + seconds)
+    changed = True
+    while changed:
+        before = reduction.plan
+        for cut in cuts:
+            yield from reduction.cut(cut)
+        changed = reduction.plan is not before and not reduction.spent
     return Reduced(plan=reduction.plan, runs=reduction.runs, one_minimal=not reduction.spent)
 
 
 class _Reduction(Generic[P]):
-    def __init__(
-        self, plan: P, fails: Callable[[P], P | None], most_runs: int, until: float
-    ) -> None:
+    def __init__(self, plan: P, most_runs: int, until: float) -> None:
         self.plan, self.runs, self.spent = plan, 0, False
-        self._fails, self._most_runs, self._until = fails, most_runs, until
+        self._most_runs, self._until = most_runs, until
         self._rejected: set[str] = set()
 
-    def round(self, cuts: Sequence[Cut[P]]) -> bool:
-        """Make each cut until it takes nothing more; tell whether any took anything and there is more to try."""
-        before = self.plan
-        for cut in cuts:
-            while self._cut(cut):
-                pass
-        return self.plan is not before and not self.spent
+    def cut(self, cut: Cut[P]) -> Generator[P, P | None]:
+        """Make one cut until it takes nothing more."""
+        before = None
+        while before is not self.plan and not self.spent:
+            before = self.plan
+            yield from self._first(cut)
 
-    def _cut(self, cut: Cut[P]) -> bool:
+    def _first(self, cut: Cut[P]) -> Generator[P, P | None]:
         """Take the first smaller plan that fails."""
         for candidate in cut.smaller(self.plan):
             if repr(candidate) in self._rejected:
                 continue
             if self.runs == self._most_runs or time.monotonic() > self._until:
                 self.spent = True
-                return False
+                return
             self.runs += 1
-            if (played := self._fails(candidate)) is not None:
+            if (played := (yield candidate)) is not None:
                 self.plan = played
-                return True
+                return
             self._rejected.add(repr(candidate))
-        return False
 
 
 def fewer(items: Sequence[T]) -> Iterator[tuple[T, ...]]:

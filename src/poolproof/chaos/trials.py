@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from poolproof import plan as plans
 from poolproof.chaos import scenario
 from poolproof.chaos.saved import PLAN
@@ -146,6 +148,16 @@ class Trials:
         self.profile = _profile(trial)
         await self.host.preload(list(told.data.get("modules", ())))
         return self.profile
+
+
+def declared(target: Target, profile: Profile) -> Target:
+    """Return the target with what it declares of itself beside what the command line declares."""
+    told = profile.reference.start[1]
+    assert told is not None
+    promises = {**told.data["promises"], **target.promises}
+    if contract := {**told.data["contract"], **promises.get("contract", {})}:
+        promises["contract"] = contract
+    return msgspec.structs.replace(target, promises=promises)
 
 
 def spoilt(trial: Trial) -> bool:

@@ -21,7 +21,7 @@ TERMINATED = 143
 OWN_ERROR = 4
 
 COMMANDS = (
-    *("check", "replay", "report", "recheck", "diff", "promote", "faults", "scenario"),
+    *("check", "campaign", "replay", "report", "recheck", "diff", "promote", "faults", "scenario"),
     *("load", "bench", "baseline", "trends"),
     *("verify", "bisect", "doctor", "scan"),
     *("conformance", "reap", "tree"),

@@ -51,6 +51,28 @@ def add_parser(commands: Any) -> None:
         help="how many workers the factory is asked for (default 2)",
     )
     add("--jobs", type=int, help="jobs in each phase of a trial (default: two for each worker)")
+    add_breaking(parser)
+    add("--seed", type=int, help="the seed of the run (default: a new one, which is printed)")
+    add(
+        "--deadline",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="bound of one job and of the factory",
+    )
+    add(
+        "--time",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="bound of the whole run (default 120)",
+    )
+    _add_surroundings(parser)
+
+
+def add_breaking(parser: argparse.ArgumentParser) -> None:
+    """Add what is to be broken: which faults, where workers die, in whose code, against which promises."""
+    add = parser.add_argument
     add(
         "--faults",
         default="all",
@@ -75,22 +97,6 @@ def add_parser(commands: Any) -> None:
         metavar="P",
         help="at-most-once, cancel-final, retries=N, order=fifo, recovery=S",
     )
-    add("--seed", type=int, help="the seed of the run (default: a new one, which is printed)")
-    add(
-        "--deadline",
-        type=float,
-        default=10.0,
-        metavar="SECONDS",
-        help="bound of one job and of the factory",
-    )
-    add(
-        "--time",
-        type=float,
-        default=120.0,
-        metavar="SECONDS",
-        help="bound of the whole run (default 120)",
-    )
-    _add_surroundings(parser)
 
 
 def _add_surroundings(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
     )
     checked = target(arguments)
-    faults = _faults(arguments.faults)
+    chosen = faults(arguments.faults)
     acceptances = (
         accept.load(arguments.accept, dt.datetime.now().astimezone().date())
         if arguments.accept
@@ -136,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"seed {seed}   target {checked.name}   run {lease.run}", flush=True)
         options = Options(
             target=checked,
-            faults=faults,
+            faults=chosen,
             crash_points=arguments.crash_points,
             jobs=arguments.jobs,
             seed=seed,
@@ -160,6 +166,11 @@ def target(arguments: argparse.Namespace) -> Target:
     """Return what the options name; raise UsageError if it cannot be."""
     targeting.at_least("--jobs", arguments.jobs, 1)
     targeting.at_least("--time", arguments.time, 1)
+    return named_target(arguments)
+
+
+def named_target(arguments: argparse.Namespace) -> Target:
+    """Return the target with what counts as its own and what it promises."""
     return targeting.target(
         arguments,
         own=tuple(filter(None, (arguments.own or "").split(","))),
@@ -177,7 +188,8 @@ def _promise(text: str) -> tuple[str, object]:
         return name, value
 
 
-def _faults(text: str) -> tuple[str, ...]:
+def faults(text: str) -> tuple[str, ...]:
+    """Return the kinds that `--faults` names; raise UsageError where one is not known."""
     if text == "none":
         return ()
     if text in ("all", "every"):

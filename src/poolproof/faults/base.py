@@ -118,6 +118,14 @@ class Fault:
     heal: Inject = nothing
     healed: Evidence = nothing_to_heal
 
+    def specs(self, workers: int) -> list[FaultSpec]:
+        """Return one spec for each variant; `idle:each` stands for every idle worker in turn."""
+        victims: list[str] = []
+        for variant in self.variants:
+            each = [f"idle:{index}" for index in range(workers)]
+            victims += each if variant == "idle:each" else [variant]
+        return [FaultSpec(kind=self.kind, victim=victim) for victim in victims]
+
 
 FAULTS: dict[str, Fault] = {}
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from poolproof.chaos.check import _specs
 from poolproof.chaos.confirm import Violation
 from poolproof.chaos.stuck import primary, telling
 from poolproof.chaos.tally import varied
@@ -108,11 +107,11 @@ def fault(*variants: str) -> Fault:
     ],
 )
 def test_each_variant_is_a_trial_of_its_own(variants: tuple[str, ...], victims: list[str]) -> None:
-    specs = _specs(fault(*variants), workers=3)
+    specs = fault(*variants).specs(3)
 
     assert [spec.victim for spec in specs] == victims
     assert {spec.kind for spec in specs} == {"test-only"}
 
 
 def test_every_registered_fault_is_tried_at_least_once() -> None:
-    assert all(_specs(one, workers=1) for one in FAULTS.values())
+    assert all(one.specs(1) for one in FAULTS.values())

@@ -67,6 +67,31 @@ def test_an_option_that_cannot_be_meant(
 
 
 @pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--seeds", "0"], ["--seeds", "from 1 on, got 0"]),
+        (["--jobs", "0"], ["--jobs", "got 0"]),
+        (["--workers", "0"], ["--workers", "got 0"]),
+        (["--time", "nan"], ["--time", "got nan"]),
+        (["--faults", "nonsense"], ["'nonsense'", "kill-busy"]),
+        (["--executor", "nowhere:make"], ["module:factory", "nowhere:make"]),
+        (["--executor", "json:dumps"], ["module:factory", "json:dumps"]),
+        (["--executor", "builtins:dict"], ["`submit`", "a dict"]),
+        (["--out", "file"], ["--out", "file"]),
+    ],
+    ids=" ".join,
+)
+def test_an_option_of_a_campaign_that_cannot_be_meant(
+    options: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refusal(capsys, "campaign", "multiprocessing.Pool", *options)
+
+    assert said.startswith("poolproof: expected ")
+    assert len(said.splitlines()) == 1
+    assert [word for word in words if word not in said] == []
+
+
+@pytest.mark.parametrize(
     ("entry", "words"),
     [
         ('invariant = "leak"\nreason = "known"\nexpires = 2020-01-31', ["expired", "2020-01-31"]),
