@@ -60,6 +60,10 @@ def _page(
             f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']};"
             f" load of the machine {new.load_before:.1f} to {new.load_after:.1f}."
         ),
+        *(
+            f"Then and now: {one}."
+            for one in fingerprint.differences(old.result.fingerprint, facts, fingerprint.TOLD)
+        ),
         "",
         "| measure | median | ratio | interval | verdict |",
         "| --- | --- | --- | --- | --- |",

@@ -1,6 +1,7 @@
 """Baselines: kept, compared with doubt where the machine moved, refused across machines."""
 
 import math
+import platform
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -123,7 +124,7 @@ def test_a_baseline_that_is_not_there_is_refused_with_those_that_are(tmp_path: P
 def test_the_command_says_it_by_its_exit_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = {"old": measured(1), "same": measured(2), "slow": measured(3, scale=1.2)}
+    files = {"old": measured(1), "same": measured(2), "slow": measured(3, scale=1.2, python="4.0")}
     for name, result in files.items():
         (tmp_path / f"{name}.json").write_bytes(msgspec.json.encode(result))
     where = ["--dir", str(tmp_path / "kept")]
@@ -131,7 +132,10 @@ def test_the_command_says_it_by_its_exit_code(
     assert main(["baseline", "save", "main", str(tmp_path / "old.json"), *where]) == 0
     assert main(["baseline", "compare", "main", str(tmp_path / "same.json"), *where]) == 0
     assert main(["baseline", "compare", "main", str(tmp_path / "slow.json"), *where]) == 1
-    assert "SLOWER  against main" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "SLOWER  against main" in said
+    assert said.count("then and now:") == 1
+    assert f"python: {platform.python_version()}, 4.0" in said
     assert main(["baseline", "list", *where]) == 0
     assert "a.b:c" in capsys.readouterr().out
     assert main(["baseline", "prune", "--keep", "0", *where]) == 0

@@ -64,13 +64,10 @@ def _save(arguments: argparse.Namespace) -> int:
 def _compare(arguments: argparse.Namespace) -> int:
     targeting.at_least("--effect", arguments.effect, 0.1)
     old = baseline.load(arguments.name, arguments.dir)
-    changes = baseline.compare(
-        old,
-        baseline.read_results(arguments.result),
-        calibrated=arguments.calibrated,
-        effect=arguments.effect / 100,
-    )
-    report.show(old, changes)
+    new = baseline.read_results(arguments.result)
+    effect = arguments.effect / 100
+    changes = baseline.compare(old, new, calibrated=arguments.calibrated, effect=effect)
+    report.show(old, new, changes)
     return EXIT[baseline.worst(changes)]
 
 

@@ -7,14 +7,18 @@ from rich.table import Table
 from rich.text import Text
 
 from poolproof.baseline import Baseline, Change, worst
+from poolproof.bench import fingerprint
+from poolproof.bench.result import BenchResult
 from poolproof.change_points import LEAST, ChangePoints
 from poolproof.report.terminal import plain_console
 
 STYLES = {"slower": "bold red", "faster": "green", "same": "", "inconclusive": "yellow"}
 
 
-def show(old: Baseline, changes: Sequence[Change], console: Console | None = None) -> None:
-    """Print what became of each measure."""
+def show(
+    old: Baseline, new: BenchResult, changes: Sequence[Change], console: Console | None = None
+) -> None:
+    """Print what became of each measure, and in what else the two differ."""
     console = console or plain_console()
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for name in ("measure", "verdict", "ratio", "interval", "samples", "machine"):
@@ -33,6 +37,10 @@ def show(old: Baseline, changes: Sequence[Change], console: Console | None = Non
     for change in changes:
         if change.note:
             console.print(Text(f"  {change.measure}: {change.note}"))
+    for differs in fingerprint.differences(
+        old.result.fingerprint, new.fingerprint, fingerprint.TOLD
+    ):
+        console.print(Text(f"  then and now: {differs}"))
     title = Text(f"\n{worst(changes).upper()}", style=STYLES[worst(changes)])
     console.print(title.append(f"  against {old.name}, of {old.saved_at}", style="default"))
 
