@@ -29,7 +29,7 @@ from pathlib import Path
 from threading import Semaphore
 from typing import Any, Final
 
-from poolproof.bench import fingerprint
+from poolproof import fingerprint
 
 WORKERS: Final = 2
 IN_FLIGHT: Final = (1, 8, 64, 256)

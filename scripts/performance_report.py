@@ -14,9 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from poolproof import baseline
+from poolproof import baseline, fingerprint
 from poolproof.baseline import Baseline, Change
-from poolproof.bench import fingerprint
 from poolproof.bench.result import BenchResult
 from poolproof.report import bench as report
 from poolproof.report import pictures

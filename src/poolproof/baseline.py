@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from poolproof.bench import fingerprint
+from poolproof import fingerprint
 from poolproof.bench.result import BenchResult, Measure
 from poolproof.comparison import EFFECT, Comparison, compare_samples
 from poolproof.errors import UsageError
@@ -112,7 +112,7 @@ def of_loads(results: Sequence[LoadResult]) -> BenchResult:
         ),
         latency=Histogram().summary(),
         failures={},
-        fingerprint=fingerprint.take(),
+        fingerprint=results[0].fingerprint,
         load_before=results[0].load_before,
         load_after=results[-1].load_after,
     )

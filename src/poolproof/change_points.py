@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
+from poolproof import fingerprint
 from poolproof.baseline import Baseline
-from poolproof.bench import fingerprint
 from poolproof.bench.result import Measure
 from poolproof.comparison import EFFECT
 from poolproof.errors import UsageError

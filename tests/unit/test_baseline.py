@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from poolproof import baseline
-from poolproof.bench import fingerprint
+from poolproof import baseline, fingerprint
 from poolproof.bench.result import BenchResult, Measure
 from poolproof.cli import main
 from poolproof.errors import UsageError
@@ -151,7 +150,7 @@ def test_samples_of_several_files_are_put_together(tmp_path: Path) -> None:
 
 
 def test_of_a_load_latencies_and_the_whole_curve_of_recovery_are_kept() -> None:
-    kept = baseline.of_loads([load_result()])
+    kept = baseline.of_loads([load_result(fingerprint={"cores": 96})])
     found = {one.name.partition(",")[0]: (one.unit, *one.samples) for one in kept.measures}
 
     assert {name: found[name] for name in found if "freeze" in name} == {
@@ -160,6 +159,7 @@ def test_of_a_load_latencies_and_the_whole_curve_of_recovery_are_kept() -> None:
         "freeze-all depth": ("%", 100.0),
     }
     assert {"latency p50", "latency p99", "latency p999"} < found.keys()
+    assert kept.fingerprint == {"cores": 96}  # of where it was measured, not of where it is kept
 
 
 def test_a_void_load_is_no_baseline() -> None:

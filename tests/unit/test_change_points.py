@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from poolproof import fingerprint
 from poolproof.baseline import Baseline
-from poolproof.bench import fingerprint
 from poolproof.bench.result import BenchResult, Measure
 from poolproof.change_points import ChangePoint, ChangePoints, change_points
 from poolproof.cli import main

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from poolproof import fingerprint
 from poolproof.adapters.base import TargetProblem
 from poolproof.agent import naming
-from poolproof.bench import fingerprint
 from poolproof.bench.result import BenchResult, Measure
 from poolproof.errors import TargetError, UsageError
 from poolproof.latency import Histogram

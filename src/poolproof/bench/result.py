@@ -44,7 +44,7 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
         measures: all that was measured.
         latency: the distribution at one in flight; closed loop.
         failures: what could not be measured, and why.
-        fingerprint: of machine, Python, packages; see `poolproof.bench.fingerprint`.
+        fingerprint: of machine, Python, packages; see `poolproof.fingerprint`.
         load_before, load_after: of the machine.
     """
 

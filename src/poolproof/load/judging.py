@@ -1,7 +1,6 @@
 """A load that is over, judged: good, breached, or void because it was not the load that was planned."""
 
 import os
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from poolproof import fingerprint
 from poolproof.history import Event
 from poolproof.load.recovery import Curve, curve
 from poolproof.load.result import LoadPlan, LoadResult, Snapshot, Verdict, WorkerUse
@@ -97,10 +97,7 @@ def result(seen: Observed) -> LoadResult:
         workers=uses,
         load_before=seen.load_before,
         load_after=os.getloadavg()[0],
-        environment={
-            "python": seen.python,
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
-        },
+        fingerprint={**fingerprint.take(), "python": seen.python},
         aborted=seen.aborted,
     )
 

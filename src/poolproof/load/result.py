@@ -12,7 +12,7 @@ from poolproof.load.slo import Bound, Judged
 from poolproof.load.striking import Strike
 from poolproof.plan import Target
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Of the JSON that `--json` writes; one more with each change that a reader would notice."""
 
 Verdict = Literal["good", "breached", "void"]
@@ -82,7 +82,7 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
         series: a row a second; `workers` in it is what each used in that second.
         workers: what each used.
         load_before, load_after: of the machine (1 minute); the latter has the load itself in it.
-        environment: interpreter and machine.
+        fingerprint: of the machine, as `poolproof.fingerprint` has it, and of the target's interpreter.
         aborted: whether it was ended because a bound was broken.
     """
 
@@ -111,7 +111,7 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerUse, ...]
     load_before: float
     load_after: float
-    environment: dict[str, str]
+    fingerprint: dict[str, Any]
     aborted: bool = False
     schema: int = SCHEMA
 

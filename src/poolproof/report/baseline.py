@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from poolproof import fingerprint
 from poolproof.baseline import Baseline, Change, worst
-from poolproof.bench import fingerprint
 from poolproof.bench.result import BenchResult
 from poolproof.change_points import LEAST, ChangePoints
 from poolproof.report.terminal import plain_console

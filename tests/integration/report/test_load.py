@@ -65,7 +65,7 @@ def result(**changes: Any) -> LoadResult:
         workers=(WorkerUse(pid=1, rss_mb=20, cpu_percent=5),),
         load_before=0.1,
         load_after=0.2,
-        environment={},
+        fingerprint={},
     )
     return msgspec.structs.replace(plain, **changes)
 

@@ -1,5 +1,6 @@
 """Where a measurement was taken: what must be alike for two to be compared, and a calibration for where it is not."""
 
+import functools
 import hashlib
 import os
 import platform
@@ -65,8 +66,9 @@ def _cpu() -> str:
     return platform.processor() or "unknown"
 
 
+@functools.cache
 def _packages() -> str:
-    """Return a short digest of the installed packages and versions."""
+    """Return a short digest of the packages and versions that this process found installed; a tenth of a second."""
     found = sorted(f"{d.name}=={d.version}" for d in metadata.distributions())
     return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
 
