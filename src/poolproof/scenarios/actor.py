@@ -16,7 +16,8 @@ class Actor:
     """Answers job n with its right answer, after it has said that it began.
 
     Args:
-        witness: where it says so: the path of a file, or any other name for a list in this process.
+        witness: where it says so: the path of what it can open, or any other name for a list in this process.
+        checksum: of the witness, which may have been harmed on its way, as everything else.
 
     Attributes:
         factor: how many times as long its jobs take.
@@ -25,7 +26,9 @@ class Actor:
         last: when it began its last job, on the loop's clock.
     """
 
-    def __init__(self, witness: str) -> None:
+    def __init__(self, witness: str, checksum: int) -> None:
+        if checksum != checksum_of(witness):
+            raise ValueError(f"its own arguments were corrupted on their way: {witness!r}")
         self.witness = witness
         self.factor = 1.0
         self.hungry = 0.0

@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import signal
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
@@ -24,6 +25,7 @@ class Processes:
         self._stopped: dict[Identity, asyncio.Task[None] | None] = {}
         self._limits: dict[Identity, tuple[int, int]] = {}
         self._killed: list[Identity] = []
+        self._still: Counter[int] = Counter()
 
     def do(self, deed: Deed, victims: Iterable[Identity], most: float) -> None:
         """Do one deed to each; `most` is by how much to slow, or how many bytes more each may have."""
@@ -35,7 +37,7 @@ class Processes:
                 send_signal(who, signal.SIGSTOP)
                 self._stopped[who] = None
             elif deed == "slow":
-                slowing = asyncio.get_running_loop().create_task(_slow(who, most))
+                slowing = asyncio.get_running_loop().create_task(self._slow(who, most))
                 self._stopped[who] = slowing
             else:
                 self._limit(who, int(most))
@@ -56,7 +58,12 @@ class Processes:
         if deed == "starve":
             limits = [resource.prlimit(who.pid, resource.RLIMIT_AS)[0] for who in self._limited()]
             return f"limits in bytes: {limits[:5]}" if limits else None
-        states = [state for who in self._stopped if (state := procfs.state(who.pid))]
+        if deed == "slow" and self._still.total():
+            return f"{self._still.total()} times in state T, says /proc: {', '.join(map(str, self._still))}"
+        mine = [
+            who for who, task in self._stopped.items() if (task is not None) == (deed == "slow")
+        ]
+        states = [state for who in mine if (state := procfs.state(who.pid))]
         return f"states in /proc: {' '.join(states)}" if "T" in states else None
 
     def _limited(self) -> list[Identity]:
@@ -81,10 +88,10 @@ class Processes:
                 return None
         return "nobody stands still, and every limit is what it was"
 
-
-async def _slow(who: Identity, factor: float) -> None:
-    """Let a process run for one period, and stand still for `factor` periods, in turn."""
-    while send_signal(who, signal.SIGSTOP):
-        await asyncio.sleep(PERIOD_SECONDS * max(1.0, factor))
-        send_signal(who, signal.SIGCONT)
-        await asyncio.sleep(PERIOD_SECONDS)
+    async def _slow(self, who: Identity, factor: float) -> None:
+        """Let a process run for one period, and stand still for `factor` periods, in turn."""
+        while send_signal(who, signal.SIGSTOP):
+            await asyncio.sleep(PERIOD_SECONDS * max(1.0, factor))
+            self._still[who.pid] += procfs.state(who.pid) == "T"
+            send_signal(who, signal.SIGCONT)
+            await asyncio.sleep(PERIOD_SECONDS)

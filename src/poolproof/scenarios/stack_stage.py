@@ -3,9 +3,7 @@
 import asyncio
 import os
 import random
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from poolproof import simulation
@@ -74,18 +72,19 @@ class StackStage:
         self._repairs: list[float] = []
         self._starts: Mapping[int, int] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._file: Path | None = None
+        self._memory: int | None = None
 
     async def open(self) -> None:
         """Start the stack."""
         self._witness = simulation.token()
         if self._layer == "full":
-            descriptor, name = tempfile.mkstemp(prefix="poolproof-scenario-")
-            os.close(descriptor)
-            self._file, self._witness = Path(name), name
+            # No file: it is gone with this process, whatever ends that.
+            self._memory = os.memfd_create("poolproof-scenario")
+            self._witness = f"/proc/{os.getpid()}/fd/{self._memory}"
         self._loop = asyncio.get_running_loop()
         self.proxy = await Proxy(framing=OURS, seed=self._seed).__aenter__()
-        spec = WorkerSpec(target=actor.Actor, args=(self._witness,))
+        arguments = (self._witness, actor.checksum_of(self._witness))
+        spec = WorkerSpec(target=actor.Actor, args=arguments)
         env = build_test_env(
             spec,
             layer=self._layer,
@@ -292,6 +291,6 @@ class StackStage:
             await self.proxy.__aexit__(None, None, None)
             self._starts = self.starts()
             actor.forget(self._witness)
-            if self._file is not None:
-                self._file.unlink(missing_ok=True)
+            if self._memory is not None:
+                os.close(self._memory)
         return True
