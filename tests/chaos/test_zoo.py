@@ -34,6 +34,8 @@ SOUND: Final = {
     "process_pool.py:make_retrying_pool": ("kill-busy,kill-all,exit-in-job,error-in-job", "off"),
     "process_pool.py:make_ordered_pool": ("kill-busy,exit-in-job,error-in-job", "off"),
     "process_pool.py:make_prompt_pool": ("kill-busy,kill-all,freeze-busy,big-result", "off"),
+    "process_pool.py:make_bounded_pool": ("kill-busy,cancel-storm", "off"),
+    "process_pool.py:make_careful_pool": ("kill-busy,kill-all,freeze-busy,error-in-job", "off"),
     "loud_pool.py:make_pool": ("all", "kill"),
     "thread_pool.py:make_pool": ("all", "kill"),
     "asyncio_pool.py:make_pool": ("all", "kill"),

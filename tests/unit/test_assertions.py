@@ -151,13 +151,17 @@ def test_a_layer_is_what_runs() -> None:
     [
         ("mock", [], "expected the layer 'full', got 'mock'"),
         ("full", [], "expected living processes of the workers, got none"),
-        ("full", [os.getpid()], r"got \[\d+\] dead or our own"),
         ("full", [2**22 + 1], r"got \[\d+\] dead or our own"),
     ],
 )
 def test_another_layer_is_refused(layer: str, pids: list[int], says: str) -> None:
     with pytest.raises(WrongLayerError, match=says):
         assert_layer(Stack(layer, pids), "full")
+
+
+def test_workers_in_our_own_process_are_none_of_full() -> None:
+    with pytest.raises(WrongLayerError, match=r"got \[\d+\] dead or our own"):
+        assert_layer(Stack("full", [os.getpid()]), "full")
 
 
 def test_a_mock_with_processes_is_none() -> None:

@@ -17,11 +17,30 @@ INVARIANTS: Final = (
     *("unresolved-job", "wrong-result", "phantom-result", "two-outcomes", "duplicate-run"),
     *("no-recovery", "shutdown-hang", "leak", "orphan", "starvation"),
 )
-PROMISES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
-    "at-most-once": ("True or False", lambda value: isinstance(value, bool)),
-    "retries": ("a number from 0 on", lambda value: _is_number(value, int) and value >= 0),
+_Promise = tuple[str, Callable[[Any], bool]]
+_FLAG: Final[_Promise] = ("True or False", lambda value: isinstance(value, bool))
+_COUNT: Final[_Promise] = (
+    "a number from 0 on",
+    lambda value: _is_number(value, int) and value >= 0,
+)
+_SECONDS: Final[_Promise] = (
+    "seconds above 0",
+    lambda value: _is_number(value, int, float) and value > 0,
+)
+PROMISES: Final[Mapping[str, _Promise]] = {
+    "at-most-once": _FLAG,
+    "exactly-once": _FLAG,
+    "exclusive": _FLAG,
+    "fenced": _FLAG,
+    "cancel-final": _FLAG,
+    "retries": _COUNT,
     "order": ("'fifo'", lambda value: value == "fifo"),
-    "recovery": ("seconds above 0", lambda value: _is_number(value, int, float) and value > 0),
+    "recovery": _SECONDS,
+    "deadline": _SECONDS,
+    "capacity": _SECONDS,
+    "queue": _COUNT,
+    "shedding": _SECONDS,
+    "work-conserving": _SECONDS,
 }
 SAMPLES: Final = {
     "promises": 'promises = {"at-most-once": True}',

@@ -20,6 +20,9 @@ class Executor(Protocol):
         """Play one task; many may be asked for at once."""
         ...
 
+    def close(self) -> None:
+        """Take nothing more; what was not begun is dropped."""
+
 
 class LocalProcesses:
     """A process of its own for each task. It ends with its task, with its controller, and when nobody listens."""
@@ -46,6 +49,9 @@ class LocalProcesses:
             process.stdin.close()  # at which it ends all that it has started
             await _ended(process)
 
+    def close(self) -> None:
+        """Nothing is open between tasks."""
+
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(TimeoutError):
@@ -68,6 +74,10 @@ class Futures:
         """Yield all lines at the end."""
         for line in await asyncio.wrap_future(self._executor.submit(perform_there, task)):
             yield line
+
+    def close(self) -> None:
+        """Shut the executor down."""
+        self._executor.shutdown(cancel_futures=True)
 
 
 def perform_there(task: bytes) -> list[bytes]:

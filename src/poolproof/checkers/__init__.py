@@ -1,6 +1,15 @@
 """From a history to verdicts: pure functions, one for each invariant, and how they combine."""
 
-from poolproof.checkers import attempts, delivery, ordering, recovery, resources
+from poolproof.checkers import (
+    admission,
+    attempts,
+    capacity,
+    delivery,
+    ordering,
+    overlap,
+    recovery,
+    resources,
+)
 from poolproof.checkers.base import (
     CHECKERS,
     Charge,
@@ -30,7 +39,9 @@ __all__ = [
     "Trial",
     "Verdict",
     "accuse",
+    "admission",
     "attempts",
+    "capacity",
     "check_promises",
     "checker",
     "classify",
@@ -38,6 +49,7 @@ __all__ = [
     "delivery",
     "judge",
     "ordering",
+    "overlap",
     "recovery",
     "resources",
     "slowness",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from poolproof.checkers.attempts import retried_for_ever
 from poolproof.checkers.base import Charge, Claim, accuse, checker, named, unknown, valid
-from poolproof.checkers.evidence import end_of, moment, story, told, unconfirmed
+from poolproof.checkers.evidence import NS, end_of, moment, story, told, unconfirmed
 from poolproof.checkers.records import FaultRecord, JobRecord
 from poolproof.checkers.trial import Trial
 from poolproof.history import Event
@@ -161,3 +161,39 @@ def _double(trial: Trial, job: JobRecord) -> Iterator[Charge]:
         times = " and ".join(moment(trial, event.t) for event in job.callbacks[:3])
         text = f"the callback of job {job.number} was called {len(job.callbacks)} times, at {times}"
         yield Charge(effect="a callback called twice", text=text, job=job.number)
+
+
+def no_deadline_promised(trial: Trial) -> str | None:
+    """Say that no time is promised within which a job is over."""
+    return None if trial.promises.get("deadline") is not None else "no deadline is promised"
+
+
+@checker("late-answer", needs=[no_deadline_promised, caller_died])
+def late_answer(trial: Trial) -> Sequence[Claim]:
+    """A caller is told how a job ended within the promised time, and none is begun after that."""
+    if not trial.submitted:
+        return unknown("no job was submitted")
+    charges = [charge for job in trial.submitted for charge in _late(trial, job)]
+    if charges:
+        return accuse(charges)
+    promised, longest = trial.promises["deadline"], max(map(_waited_seconds, trial.submitted))
+    return valid(f"told after at most {longest:.3f} s of the promised {promised} s")
+
+
+def _late(trial: Trial, job: JobRecord) -> Iterator[Charge]:
+    promised = trial.promises["deadline"]
+    assert job.submit is not None
+    until = job.resolution.t if job.resolution else trial.events[-1].t
+    if (waited := (until - job.submit.t) / NS) > promised:
+        effect = "told after the deadline" if job.resolution else "not told by the deadline"
+        text = f"{waited:.3f} s where {promised} s are promised: {story(trial, job)}"
+        yield Charge(effect=effect, text=text, job=job.number)
+    late = [start for start in job.starts if (start.t - job.submit.t) / NS > promised]
+    if late:
+        text = f"{story(trial, job)}; its deadline of {promised} s was over at {moment(trial, late[0].t)}"
+        yield Charge(effect="begun after the deadline", text=text, job=job.number)
+
+
+def _waited_seconds(job: JobRecord) -> float:
+    assert job.submit is not None
+    return (job.resolution.t - job.submit.t) / NS if job.resolution else 0.0

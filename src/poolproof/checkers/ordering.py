@@ -1,5 +1,6 @@
 """In which order jobs are begun: first come, first served, where a pool promises it."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 
@@ -49,7 +50,7 @@ def order(trial: Trial) -> Sequence[Claim]:
     pairs = [
         (a, b) for a, b in permutations(ran, 2) if a.answer and b.submit and a.answer.t < b.submit.t
     ]
-    judged = [(a, b) for a, b in pairs if not _disturbed(trial, a)]
+    judged = [(a, b) for a, b in pairs if not disturbed(trial, a)]
     if not judged:
         return unknown("no two jobs that ran undisturbed were submitted one after the other")
     overtaken = list(_overtaken(trial, judged))
@@ -60,15 +61,13 @@ def order(trial: Trial) -> Sequence[Claim]:
     )
 
 
-def _disturbed(trial: Trial, job: JobRecord) -> bool:
+def disturbed(trial: Trial, job: JobRecord) -> bool:
+    """Tell whether a job that was begun had waited through a fault, or after a harmful job."""
     assert job.submit is not None
-    begun = job.starts[0].t
-    hits = [*(harm.since for harm in trial.harms), *(event.t for event in trial.of_kind("inject"))]
-    deaths = [event.t for event in trial.deaths]
-    harmful = [start.t for other in trial.submitted if not other.sound for start in other.starts]
-    return any(job.submit.t <= t <= begun for t in (*hits, *deaths)) or any(
-        t <= begun for t in harmful
-    )
+    begun, times = job.starts[0].t, trial.upheavals
+    if trial.first_harmful is not None and trial.first_harmful <= begun:
+        return True
+    return bisect_left(times, job.submit.t) < bisect_right(times, begun)
 
 
 def _overtaken(trial: Trial, pairs: Sequence[tuple[JobRecord, JobRecord]]) -> Iterator[Charge]:

@@ -17,6 +17,10 @@ def _seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
+def _flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def _contract(value: object) -> bool:
     if not isinstance(value, Mapping):
         return False
@@ -29,17 +33,28 @@ def _contract(value: object) -> bool:
 
 PROMISES: Final[dict[str, tuple[str, Accept]]] = {
     "retries": ("an int >= 0: how often a job is run again at most", _count),
-    "at-most-once": ("a bool: no job is ever started twice", lambda value: isinstance(value, bool)),
-    "cancel-final": (
-        "a bool: no job is begun once its cancellation was granted",
-        lambda value: isinstance(value, bool),
-    ),
+    "at-most-once": ("a bool: no job is ever started twice", _flag),
+    "exactly-once": ("a bool: an accepted job takes effect once, never twice or not at all", _flag),
+    "exclusive": ("a bool: no job is begun while an earlier attempt of it still runs", _flag),
+    "fenced": ("a bool: an attempt takes no effect once its job was begun anew", _flag),
+    "cancel-final": ("a bool: no job is begun once its cancellation was granted", _flag),
     "order": (
         '"fifo": jobs are begun in the order of their submission',
         lambda value: value == "fifo",
     ),
     "recovery": (
         "a number of seconds > 0: after the heal every job is served within them",
+        _seconds,
+    ),
+    "deadline": ("a number of seconds > 0: after them a job is over, and not begun", _seconds),
+    "capacity": ("a number of seconds > 0: within them a lost worker is replaced", _seconds),
+    "queue": ("an int >= 0: how many accepted jobs wait to be begun at most", _count),
+    "shedding": (
+        "a number of seconds > 0: submit accepts or refuses in them, and runs nothing it refused",
+        _seconds,
+    ),
+    "work-conserving": (
+        "a number of seconds > 0: no longer does a job wait while a worker is idle",
         _seconds,
     ),
     "contract": ("a mapping from an invariant to the quoted sentence that documents it", _contract),

@@ -104,6 +104,15 @@ class Trial:
             healed=of("healed"),
         )
 
+    def in_fault(self, since: int, until: int) -> bool:
+        """Tell whether any fault was going on, from its injection to its heal, in that time."""
+        return any(
+            fault.injected_at is not None
+            and fault.injected_at <= until
+            and (fault.healed_at is None or fault.healed_at >= since)
+            for fault in self.faults
+        )
+
     @property
     def owner_killed(self) -> bool:
         """Whether the plan kills the owner of the pool, and with it every caller."""
@@ -128,6 +137,18 @@ class Trial:
                     until=fault.healed_at,
                     does=f"was hit by {fault.kind}",
                 )
+
+    @cached_property
+    def upheavals(self) -> tuple[int, ...]:
+        """The times, in order, at which anything was injected or harmed, or anybody died."""
+        times = [event.t for event in (*self.of_kind("inject"), *self.deaths)]
+        return tuple(sorted([*times, *(harm.since for harm in self.harms)]))
+
+    @cached_property
+    def first_harmful(self) -> int | None:
+        """The time at which a job with a harmful body was begun for the first time, or None."""
+        harmful = (job for job in self.submitted if not job.sound)
+        return min((start.t for job in harmful for start in job.starts), default=None)
 
     @property
     def strikes(self) -> tuple[Event, ...]:
@@ -200,12 +221,12 @@ class Trial:
         """What the owner held, by label: before, started, after."""
         return {event.data.get("label", ""): event for event in self.of_kind("sample")}
 
-    @property
+    @cached_property
     def start(self) -> tuple[Event | None, Event | None]:
         """The request to start the pool, and its answer."""
         return self._asked("start")
 
-    @property
+    @cached_property
     def stop(self) -> tuple[Event | None, Event | None]:
         """The request to shut the pool down, and its answer."""
         return self._asked("stop")

@@ -1,7 +1,7 @@
 """`poolproof campaign TARGET`: thousands of seeds, resumable; failures grouped, each cut once; coverage on screen."""
 
 import argparse
-import concurrent.futures
+import contextlib
 import importlib
 import os
 from pathlib import Path
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     last = options.first + options.seeds - 1
     print(f"seeds {options.first} to {last}   target {target.name}   kept in {out}", flush=True)
-    with report.watching() as watcher:
+    with contextlib.closing(executor), report.watching() as watcher:
         result = session.run(run_campaign(options, executor, watcher))
     _save(result, out, arguments.json)
     report.show(result)
@@ -94,9 +94,9 @@ def _executor(named: str | None) -> Executor:
         raise UsageError(
             f"expected module:factory for --executor, got {named!r}: {error}"
         ) from error
-    if not isinstance(made, concurrent.futures.Executor) and not hasattr(made, "submit"):
+    if not (hasattr(made, "submit") and hasattr(made, "shutdown")):
         raise UsageError(
-            f"expected {named} to make an executor with `submit`, got a {type(made).__name__}"
+            f"expected {named} to make an executor with `submit` and `shutdown`, got a {type(made).__name__}"
         )
     return Futures(made)
 

@@ -95,7 +95,8 @@ def add_breaking(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="P",
-        help="at-most-once, cancel-final, retries=N, order=fifo, recovery=S",
+        help="at-most-once, exactly-once, exclusive, fenced, cancel-final, retries=N, order=fifo, queue=N, "
+        "recovery=S, deadline=S, capacity=S, shedding=S, work-conserving=S",
     )
 
 

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -30,6 +30,7 @@ REFRESH_A_SECOND: Final = 4
 MOST_SHOWN: Final = 12
 MOST_STORIES: Final = 6
 MOST_NAMES: Final = 6
+SEVERAL: Final = "several at once"
 
 
 class Count:
@@ -121,6 +122,7 @@ class View(Count):
             console=Console(stderr=True),
             refresh_per_second=REFRESH_A_SECOND,
             transient=True,
+            vertical_overflow="crop",
         )
         self._live.start()
 
@@ -128,14 +130,12 @@ class View(Count):
         """Return the view as it is now."""
         if self.menu is None:
             return Text(f"looking at the target, {time.monotonic() - self.began:.0f} s")
-        bar = ProgressBar(total=max(1, self.seeds), completed=self.played, width=60)
-        return Group(
-            bar,
-            Text(self.progress()),
-            Text(self.coverage()),
-            grid(self.covered.pairs),
-            _failures(self.groups[:MOST_SHOWN]),
-        )
+        head = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=max(1, self.seeds), completed=self.played, width=40)
+        head.add_row(bar, Text(self.progress()))
+        # What does not fit is cut off below.
+        parts = (head, Text(self.coverage()), _failures(self.groups[:MOST_SHOWN]))
+        return Group(*parts, grid(self.covered.pairs))
 
     def new(self, group: FailureGroup, case: Case) -> None:
         """Nothing: the view shows it."""
@@ -158,17 +158,21 @@ def watching() -> Generator[Watcher]:
         shown.close()
 
 
-def grid(pairs: dict[str, int] | Counter[str]) -> Table:
-    """Return how often each fault met each state, a row for each fault."""
+def grid(pairs: Mapping[str, int]) -> Table:
+    """Return how often each fault met each state, a row for each fault, and one for several at once."""
     table = Table(box=None, pad_edge=False, show_edge=False)
-    seen = {pair.partition(" x ")[2] for pair in pairs}
-    states = [state for state in STATES if state in seen]
+    counts: Counter[tuple[str, str]] = Counter()
+    for pair, times in pairs.items():
+        fault, _, state = pair.partition(" x ")
+        counts[SEVERAL if "+" in fault else fault, state] += times
+    states = [state for state in STATES if any(seen == state for _, seen in counts)]
     table.add_column("fault")
     for state in states:
         table.add_column(state, justify="right")
-    for fault in sorted({pair.partition(" x ")[0] for pair in pairs}):
-        counts = [pairs.get(f"{fault} x {state}", 0) for state in states]
-        table.add_row(fault, *(str(count) if count else "." for count in counts))
+    for fault in sorted(
+        {fault for fault, _ in counts}, key=lambda fault: (fault == SEVERAL, fault)
+    ):
+        table.add_row(fault, *(str(counts[fault, state] or ".") for state in states))
     return table
 
 

@@ -19,6 +19,8 @@ from poolproof.supervision.reasons import (
 )
 
 _CLOSE_ATTEMPTS: Final = 100
+_LIVING: Final[set["CoroutineProcess"]] = set()
+"""A loop holds its tasks weakly: one that waits for what nobody else holds would vanish without an end."""
 
 Body = Callable[..., Coroutine[Any, Any, object]]
 
@@ -42,8 +44,10 @@ class CoroutineProcess(Process):
         self._requested: ExitReason | None = None
         self.task = loop.create_task(coroutine)
         self.task.add_done_callback(self._ended)
+        _LIVING.add(self)
 
     def _ended(self, task: "asyncio.Task[object]") -> None:
+        _LIVING.discard(self)
         exception = None if task.cancelled() else task.exception()
         if self.reason is not None:
             return

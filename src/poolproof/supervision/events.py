@@ -13,6 +13,7 @@ from poolproof.supervision.spec import ChildSpec
 
 EventName = Literal[
     "progress",
+    "ignored",
     "exited",
     "child_terminated",
     "start_error",
@@ -53,7 +54,8 @@ class TreeEvent:
 
     Attributes:
         t_ns: the loop's clock, in nanoseconds.
-        name: what happened. `progress`: a child is up. `child_terminated`: it ended, and OTP
+        name: what happened. `progress`: a child is up. `ignored`: a start said that there is
+            nothing to run. `child_terminated`: it ended, and OTP
             reports it. `exited`: it ended as it may. `start_error`: a start failed.
             `shutdown_error`: it ended otherwise than it was told to. `shutdown_overrun`: its
             patience ran out and it was killed. `escalation`: the restart intensity was exceeded.

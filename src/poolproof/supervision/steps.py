@@ -74,6 +74,7 @@ def _started(shell: "Shell", entry: Entry, step: restart.Start, process: Process
     entry.process = process
     if process is None:
         entry.status = "stopped"
+        shell.emit("ignored", entry)
         if entry.spec.restart == "temporary" or shell.dynamic:
             shell.children.pop(step.id, None)
         return

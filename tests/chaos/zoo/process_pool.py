@@ -44,6 +44,10 @@ class PoolClosedError(PoolError):
     """The pool was shut down before the job was over."""
 
 
+class QueueFullError(PoolError):
+    """As many jobs wait as may; this one is not run."""
+
+
 class RemoteError(PoolError):
     """The job ended in something that cannot be handed over as it is; the text tells what."""
 
@@ -69,11 +73,16 @@ class Worker:
 
 
 class ProcessPool:
-    """Runs jobs in `workers` processes; one whose worker dies is tried `retries` more times."""
+    """Runs jobs in `workers` processes; one whose worker dies is tried `retries` more times.
 
-    def __init__(self, workers: int, *, retries: int = 0, promises: Mapping[str, object]) -> None:
+    When `bound` jobs wait, the next is refused.
+    """
+
+    def __init__(
+        self, workers: int, *, retries: int = 0, bound: int = 1000, promises: Mapping[str, object]
+    ) -> None:
         self.promises = promises
-        self._width, self._retries = workers, retries
+        self._width, self._retries, self._bound = workers, retries, bound
         self._pending: deque[Job] = deque()
         self._workers: list[Worker] = []
         self._by_fd: dict[int, Worker] = {}
@@ -95,6 +104,8 @@ class ProcessPool:
             future.set_exception(error)
             return future
         with self._lock:
+            if len(self._pending) >= self._bound:
+                raise QueueFullError(f"{self._bound} jobs wait, which is the bound")
             if self._deadline is not None:
                 raise PoolClosedError("the pool is shut down")
             self._pending.append(Job(future, request))
@@ -396,3 +407,15 @@ def make_prompt_pool(workers: int = 2) -> ProcessPool:
 def make_ordered_pool(workers: int = 2) -> ProcessPool:
     """The same; it promises to begin jobs in the order of their submission."""
     return ProcessPool(workers, promises={"order": "fifo"})
+
+
+def make_bounded_pool(workers: int = 2) -> ProcessPool:
+    """The same; it promises how many jobs wait at most, and to refuse at once what it will not run."""
+    return ProcessPool(workers, bound=6, promises={"queue": 6, "shedding": 1.5})
+
+
+def make_careful_pool(workers: int = 2) -> ProcessPool:
+    """The same, which tries again what has had no effect yet; it promises all that follows from it."""
+    once = {"exactly-once": True, "exclusive": True, "fenced": True}
+    soon = {"deadline": 3.0, "capacity": 1.5, "work-conserving": 1.5}
+    return ProcessPool(workers, retries=5, promises={**once, **soon})

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from poolproof import checkers
 from poolproof.adapters.base import TargetProblem
-from poolproof.agent.declarations import OwnJob, declared
+from poolproof.agent.declarations import PROMISES, OwnJob, declared
 from poolproof.agent.naming import Factory
 
 pytestmark = pytest.mark.unit
@@ -116,9 +117,13 @@ def test_declarations_that_are_no_mapping_are_refused(name: str) -> None:
 
 def test_an_unknown_promise_gets_the_known_ones() -> None:
     assert _problem(promises={"at-most-one": True}) == (
-        "expected promises among at-most-once, retries, order, recovery, "
+        f"expected promises among {', '.join(PROMISES)}, "
         "got 'at-most-one' in pools:make (did you mean 'at-most-once'?)"
     )
+
+
+def test_a_target_can_declare_whatever_can_be_promised() -> None:
+    assert {*PROMISES, "contract"} == set(checkers.PROMISES)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,9 @@ class Fake:
             said.append(case(seed, "kill-busy", *broken))
         return said
 
+    def close(self) -> None:
+        pass
+
     @property
     def seeds(self) -> list[int]:
         return [seed for task in self.tasks if isinstance(task, Batch) for seed in task.seeds]

@@ -286,3 +286,33 @@ def test_worker_two_is_never_confused_with_worker_one() -> None:
 
     assert "was hit" in stories[0]
     assert "was hit" not in stories[1]
+
+
+class TestLateAnswer:
+    SOON = {"deadline": 0.5}  # noqa: RUF012 - it is not changed
+
+    def test_it_does_not_apply_if_no_deadline_is_promised(self) -> None:
+        assert verdict(warm(), "late-answer") == "not applicable"
+
+    @pytest.mark.parametrize("told", ["ok", "fail"])
+    def test_a_caller_who_is_told_too_late_was_promised_otherwise(self, told: str) -> None:
+        history = warm(promises=self.SOON).at(100).submit(3).ran(3).at(700)
+        found = the(getattr(history, told)(3), "late-answer")
+
+        assert (found.effect, found.jobs) == ("told after the deadline", (3,))
+        assert found.evidence[0].startswith("0.600 s where 0.5 s are promised: job 3 accepted")
+
+    def test_a_caller_who_is_not_told_at_all_is_told_too_late(self) -> None:
+        history = warm(promises=self.SOON).at(100).submit(3).begun(3)
+
+        assert verdict(history, "late-answer") == "valid"
+        assert the(history.at(700).done(4), "late-answer").effect == "not told by the deadline"
+
+    def test_a_job_that_is_begun_after_its_caller_gave_up_is_invalid(self) -> None:
+        history = warm(promises=self.SOON).at(100).submit(3).at(500).fail(3, error="Deadline")
+
+        assert verdict(history, "late-answer") == "valid"
+        assert the(history.at(700).ran(3), "late-answer").effect == "begun after the deadline"
+
+    def test_nothing_is_known_if_no_job_was_submitted(self) -> None:
+        assert verdict(History(promises=self.SOON).start(), "late-answer") == "unknown"

@@ -137,6 +137,7 @@ PROMISES: list[dict[str, Any]] = [
     {"retries": 1},
     {"order": "fifo"},
     {"order": "fifo", "retries": 2},
+    {"exclusive": True, "fenced": True, "queue": 5, "shedding": 1.0},
 ]
 
 

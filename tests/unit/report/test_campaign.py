@@ -47,7 +47,12 @@ def result(*failures: Failure, **fields: Any) -> CampaignResult:
         "played": 90,
         "verdicts": {"valid": 81, "invalid": 9},
         "unknown": {"no receipt that one-core took effect": 4},
-        "pairs": {"kill-busy x all work": 7, "kill-idle x idle": 2},
+        "pairs": {
+            "kill-busy x all work": 7,
+            "kill-idle x idle": 2,
+            "a+b x idle": 1,
+            "a+c x idle": 3,
+        },
         "points": 5,
         "points_struck": 3,
         "missed_points": ("pool.py:12 kill", "pool.py:13 kill"),
@@ -100,6 +105,7 @@ def test_the_grid_has_a_row_for_each_fault_and_only_the_states_that_came() -> No
     assert ["fault", "idle", "all", "work"] in rows
     assert ["kill-busy", ".", "7"] in rows
     assert ["kill-idle", "2", "."] in rows
+    assert ["several", "at", "once", "4", "."] in rows
 
 
 def test_of_many_failures_the_rest_is_a_line_each() -> None:

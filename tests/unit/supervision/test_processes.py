@@ -1,6 +1,7 @@
 """Exit signals, links, monitors, and the ways in which a coroutine ends."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -192,6 +193,24 @@ def test_normal_end_does_not_reach_a_link(simulated: Simulated) -> None:
         return other.alive
 
     assert simulated(main())
+
+
+def test_a_process_lives_though_nobody_holds_it(simulated: Simulated) -> None:
+    ended: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await forever()
+        finally:
+            ended.append("closed")
+
+    async def main() -> list[str]:
+        spawn(waits())
+        await simulation.advance(1)
+        gc.collect()
+        return list(ended)
+
+    assert simulated(main()) == []
 
 
 def test_unlinked_is_not_reached(simulated: Simulated) -> None:
