@@ -1,5 +1,6 @@
 #!/bin/sh
 # Load, percentiles and verdicts at full length: a million samples, 50 comparisons of A with A, a stall of 6 seconds.
+# By name only: steps, which needs poolproof[change-points].
 set -eu
 cd "$(dirname "$0")/.."
 status=0

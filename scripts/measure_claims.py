@@ -1,8 +1,9 @@
 """Holds load, percentiles and verdicts to what is claimed of them, at full length; by campaign_measuring.sh.
 
-    python scripts/measure_claims.py percentiles | null | planted | capacity | stall   [--times N]
+    python scripts/measure_claims.py percentiles | null | planted | capacity | stall | steps   [--times N]
 
-Exit code: 0 the claim holds; 1 it does not; the figures are printed either way, with the load of the machine.
+Exit code: 0 the claim holds; 1 it does not; the figures are printed either way, with the load of the machine. 2: steps
+needs poolproof[change-points].
 """
 
 import argparse
@@ -23,7 +24,11 @@ from typing import Any, Final
 
 import msgspec
 
+from poolproof.baseline import Baseline
+from poolproof.bench.result import BenchResult, Measure
+from poolproof.change_points import LEAST, change_points
 from poolproof.comparison import Deciding
+from poolproof.errors import UsageError
 from poolproof.latency import Histogram
 from poolproof.load.result import LoadResult
 from poolproof.pool.pool import Pool
@@ -187,6 +192,40 @@ def stall(_times: int) -> bool:
     return shown and closed.latency.p99 < HIDDEN_MS
 
 
+def steps(times: int) -> bool:
+    """Histories with noise of 2 %, 10 to 100 long: up to 2 in 100 are accused; a step of 10 % is found where it is."""
+    rng, holds = Random(8), True  # noqa: S311 - samples, no secret
+    for long in (10, 20, 30, 60, 100):
+        noise = [[rng.lognormvariate(0, 0.02) for _ in range(long)] for _ in range(times)]
+        at = long // 2 + 1
+        stepped = [[*one[:at], *(1.1 * value for value in one[at:])] for one in noise]
+        accused = sum(bool(_change_points(one)) for one in noise)
+        found = sum(_change_points(one) == [f"{at}"] for one in stepped)
+        print(f"  {long} long, {times} times: {accused} accused; {found} found where it is")
+        holds &= accused <= max(1, times // 50) and (found >= 0.95 * times or long == LEAST)
+    return holds
+
+
+def _change_points(costs: Sequence[float]) -> list[str]:
+    kept = [
+        Baseline(name=f"{n}", saved_at=f"{n:04}", result=_measured(cost))
+        for n, cost in enumerate(costs)
+    ]
+    return [one.since for one in change_points(kept).found]
+
+
+def _measured(cost: float) -> BenchResult:
+    return BenchResult(
+        target="noise",
+        measures=(Measure(name="time", unit="s", better="less", samples=(cost,)),),
+        latency=Histogram().summary(),
+        failures={},
+        fingerprint={},
+        load_before=0.0,
+        load_after=0.0,
+    )
+
+
 def _load(target: str, *options: str) -> LoadResult:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "load.json"
@@ -203,8 +242,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path[:1], os.getcwd()])}  # noqa: PTH109
 
 
-CLAIMS: Final = {one.__name__: one for one in (percentiles, null, planted, capacity, stall)}
-TIMES: Final = {"null": 50, "planted": 20}
+CLAIMS: Final = {one.__name__: one for one in (percentiles, null, planted, capacity, stall, steps)}
+TIMES: Final = {"null": 50, "planted": 20, "steps": 100}
 
 
 def main() -> int:
@@ -218,7 +257,11 @@ def main() -> int:
         f"{arguments.claim}: {claim.__doc__} Load of the machine {os.getloadavg()[0]:.1f}.",
         flush=True,
     )
-    holds = claim(arguments.times or TIMES.get(arguments.claim, 1))
+    try:
+        holds = claim(arguments.times or TIMES.get(arguments.claim, 1))
+    except UsageError as error:
+        print(f"  not measured: {error}")
+        return 2
     print(
         f"  {'holds' if holds else 'DOES NOT HOLD'}; load of the machine {os.getloadavg()[0]:.1f}"
     )

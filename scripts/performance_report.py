@@ -14,9 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from poolproof import baseline
+from poolproof import baseline, fingerprint
 from poolproof.baseline import Baseline, Change
-from poolproof.bench import fingerprint
 from poolproof.bench.result import BenchResult
 from poolproof.report import bench as report
 from poolproof.report import pictures
@@ -59,6 +58,10 @@ def _page(
         (
             f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']};"
             f" load of the machine {new.load_before:.1f} to {new.load_after:.1f}."
+        ),
+        *(
+            f"Then and now: {one}."
+            for one in fingerprint.differences(old.result.fingerprint, facts, fingerprint.TOLD)
         ),
         "",
         "| measure | median | ratio | interval | verdict |",

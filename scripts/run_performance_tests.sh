@@ -5,6 +5,9 @@
 #   scripts/run_performance_tests.sh --quick [PYTEST ARGUMENT...]
 #                  those that are not slow; then compares what they measured with docs/baselines/layers.json, and writes
 #                  .poolproof/performance/report.md, with a picture where matplotlib is (poolproof[perf])
+#   scripts/run_performance_tests.sh --micro
+#                  no tests: has pyperf measure the functions of tests/perf/micro.py, which takes two minutes, keeps
+#                  .poolproof/performance/micro.json, and compares it with docs/baselines/micro.json, where that is
 #   scripts/run_performance_tests.sh --full
 #                  all of them; then plays the planned loads, which takes 20 minutes, and writes docs/planned_loads
 #
@@ -30,6 +33,13 @@ quick() {
   return "$status"
 }
 
+micro() {
+  local kept=docs/baselines/micro.json out=.poolproof/performance/micro.json
+  mkdir -p "${out%/*}"
+  python -m poolproof bench "tests/perf/micro.py:frame,events,queue,permit,pick,recorded" --micro --for 100ms --pyperf "$out"
+  [[ ! -e $kept ]] || python -m pyperf compare_to --table "$kept" "$out"
+}
+
 full() {
   local status=0 loads=0
   suite_pytest perf "$@" || status=$?
@@ -42,6 +52,7 @@ case ${1:-} in
   shift
   quick "$@"
   ;;
+--micro) micro ;;
 --full)
   shift
   full "$@"

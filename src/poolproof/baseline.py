@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from poolproof.bench import fingerprint
+from poolproof import fingerprint
 from poolproof.bench.result import BenchResult, Measure
 from poolproof.comparison import EFFECT, Comparison, compare_samples
 from poolproof.errors import UsageError
@@ -20,6 +20,8 @@ DIRECTORY: Final = Path(".poolproof", "baselines")
 SCHEMA: Final = 1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MS: Final = 1e-3
+_NOTHING: Final = 1e-3
+"""In place of a dip of nothing, which is as good as can be; of what is compared, though, the logarithm is taken."""
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,38 +96,38 @@ def of_loads(results: Sequence[LoadResult]) -> BenchResult:
     """
     if not results:
         raise UsageError("expected what `bench --json` or `load --json` wrote, got no load")
-    found: dict[str, list[float]] = {}
+    found: dict[tuple[str, str], list[float]] = {}
     for result in results:
         if result.verdict == "void":
             raise UsageError(
                 f"expected loads that were offered, got a void one: {result.reasons[0]}"
             )
-        for name, value in _load_samples(result):
-            found.setdefault(name, []).append(value)
+        for name, unit, value in _load_samples(result):
+            found.setdefault((name, unit), []).append(value)
     return BenchResult(
         target=results[0].plan.target.name,
         measures=tuple(
-            Measure(name=name, unit="s", better="less", samples=tuple(values))
-            for name, values in found.items()
+            Measure(name=name, unit=unit, better="less", samples=tuple(values))
+            for (name, unit), values in found.items()
         ),
         latency=Histogram().summary(),
         failures={},
-        fingerprint=fingerprint.take(),
+        fingerprint=results[0].fingerprint,
         load_before=results[0].load_before,
         load_after=results[-1].load_after,
     )
 
 
-def _load_samples(result: LoadResult) -> Iterator[tuple[str, float]]:
+def _load_samples(result: LoadResult) -> Iterator[tuple[str, str, float]]:
     how = f"{result.loop}, {result.plan.shape}, {result.plan.rate:g}/s"
     for name in ("p50", "p99", "p999"):
-        yield f"latency {name}, {how}", getattr(result.latency, name) * _MS
+        yield f"latency {name}, {how}", "s", getattr(result.latency, name) * _MS
     for curve in result.curves:
         for name in ("detected", "repaired", "dip"):
             value: float | None = getattr(curve, f"{name}_ms")
             if value is not None:
-                # A dip of nothing is as good as can be; of times, though, only the logarithm is compared.
-                yield f"{curve.fault} {name}, {how}", max(value, 1e-3) * _MS
+                yield f"{curve.fault} {name}, {how}", "s", max(value, _NOTHING) * _MS
+        yield f"{curve.fault} depth, {how}", "%", max(100 * curve.depth, _NOTHING)
 
 
 def _together(results: Sequence[BenchResult]) -> Iterator[Measure]:

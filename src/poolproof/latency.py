@@ -1,13 +1,13 @@
 """Latencies: recorded by the hundred thousand, kept as an HDR histogram, told as percentiles by one formula."""
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
+
+from poolproof.ranks import rank
 
 LONGEST_NS: Final = 3600 * 1_000_000_000
 DIGITS: Final = 3
@@ -17,27 +17,6 @@ _BITS: Final = 11  # of a value that the HDR histogram keeps, at three digits
 _FOLD_AT: Final = 4096
 _NS_PER_MS: Final = 1_000_000
 _TOLD: Final = (50.0, 90.0, 95.0, 99.0, 99.9, 99.99)
-
-Value = TypeVar("Value", int, float)
-
-
-def rank(percent: float, count: int) -> int:
-    """Return which of `count` values in order is the percentile: the first with `percent` of all at or below it.
-
-    This is the nearest rank, ceil(percent * count / 100), counted from 1: the one definition of a percentile here.
-    `percent` is taken as the decimal that is written, so that 99.9 of 1,000 is the 999th.
-
-    Raises:
-        ValueError: there is no value, or no such percentile.
-    """
-    if count < 1 or not 0 <= percent <= 100:  # noqa: PLR2004 - per cent
-        raise ValueError(f"expected 0 to 100 per cent of 1 value or more, got {percent} of {count}")
-    return max(1, math.ceil(Fraction(repr(percent)) * count / 100))
-
-
-def percentile(ordered: Sequence[Value], percent: float) -> Value:
-    """Return the percentile of values that are in ascending order; see `rank`."""
-    return ordered[rank(percent, len(ordered)) - 1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ class Bench:
 
         A round has as many calls as take 5 ms; a calibration is taken beside each.
         """
-        from poolproof.bench.fingerprint import calibrate  # noqa: PLC0415 - late, as the charter says
+        from poolproof.fingerprint import calibrate  # noqa: PLC0415 - late, as the charter says
 
         calls = _calls(function, arguments)
         samples: list[float] = []
@@ -82,7 +82,7 @@ class Bench:
             calibration: seconds that the calibration took beside each; none if it was not taken.
         """
         from poolproof.bench.result import Measure  # noqa: PLC0415
-        from poolproof.latency import percentile  # noqa: PLC0415
+        from poolproof.ranks import percentile  # noqa: PLC0415
 
         self.taken = tuple(samples)
         self._keep(
@@ -131,8 +131,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     import msgspec  # noqa: PLC0415
 
-    from poolproof.bench.fingerprint import take  # noqa: PLC0415
     from poolproof.bench.result import BenchResult  # noqa: PLC0415
+    from poolproof.fingerprint import take  # noqa: PLC0415
     from poolproof.latency import Histogram  # noqa: PLC0415
 
     worker = getattr(config, "workerinput", {}).get("workerid")

@@ -1,6 +1,8 @@
 """`poolproof bench`, as its users run it, on pools of real processes."""
 
 import json
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -71,3 +73,45 @@ def test_the_slower_of_two_is_found_by_turns(
     monkeypatch.chdir(tmp_path)
 
     assert main(["bench", "pools.py:new", "--against", "pools.py:old"]) == 1
+
+
+FUNCTIONS = """
+import asyncio
+
+def plain():
+    return sum(range(100))
+
+async def waits():
+    await asyncio.sleep(0)
+"""
+
+
+def test_functions_are_measured_by_pyperf_which_compares_what_it_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
+    monkeypatch.chdir(tmp_path)
+    quick = ["--rounds", "1", "--for", "1ms", "--pyperf", "kept.json", "--json", "now.json"]
+    code = main(["bench", "functions.py:plain,waits", "--micro", *quick])
+    command = [sys.executable, "-m", "pyperf", "compare_to", "kept.json", "kept.json"]
+    compared = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    measures = json.loads(Path("now.json").read_bytes())["measures"]
+
+    assert code == 0
+    assert "Benchmark hidden because not significant (2): plain, waits" in compared
+    assert [(one["name"], len(one["samples"])) for one in measures] == [("plain", 3), ("waits", 3)]
+    assert main(["baseline", "save", "micro", "now.json", "--dir", "kept"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["functions.py:plain", "--mix", "noop"], "expected --micro without --against, --mix"),
+        (["nowhere.py:plain"], r"plain to be measured by pyperf, which ended with 1"),
+    ],
+)
+def test_what_cannot_be_measured_by_pyperf_is_refused(
+    options: list[str], match: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *options, "--micro"]) == 2
+    assert match in capsys.readouterr().err

@@ -39,6 +39,7 @@ def test_an_open_load_shows_a_stall_that_a_closed_loop_hides_and_says_why(
     assert [curve["fault"] for curve in opened["curves"]] == ["freeze-all"]
     assert {row["live"] for row in opened["series"] if "live" in row} == {2}
     assert len(opened["workers"]) == 2
+    assert {len(row["workers"]) for row in opened["series"] if "workers" in row} == {2}
 
 
 def test_a_load_is_ended_when_a_bound_is_certainly_broken(tmp_path: Path) -> None:

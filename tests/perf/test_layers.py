@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poolproof.bench.fingerprint import calibrate
+from poolproof.fingerprint import calibrate
 from poolproof.latency import Histogram
 from poolproof.load.schedule import arrivals
 from poolproof.measured_tests import Bench

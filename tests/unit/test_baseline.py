@@ -1,6 +1,7 @@
 """Baselines: kept, compared with doubt where the machine moved, refused across machines."""
 
 import math
+import platform
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from poolproof import baseline
-from poolproof.bench import fingerprint
+from poolproof import baseline, fingerprint
 from poolproof.bench.result import BenchResult, Measure
 from poolproof.cli import main
 from poolproof.errors import UsageError
 from poolproof.latency import Histogram
+from tests.integration.report.test_load import result as load_result
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("sigterm_kept")]
 
@@ -122,7 +123,7 @@ def test_a_baseline_that_is_not_there_is_refused_with_those_that_are(tmp_path: P
 def test_the_command_says_it_by_its_exit_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = {"old": measured(1), "same": measured(2), "slow": measured(3, scale=1.2)}
+    files = {"old": measured(1), "same": measured(2), "slow": measured(3, scale=1.2, python="4.0")}
     for name, result in files.items():
         (tmp_path / f"{name}.json").write_bytes(msgspec.json.encode(result))
     where = ["--dir", str(tmp_path / "kept")]
@@ -130,7 +131,10 @@ def test_the_command_says_it_by_its_exit_code(
     assert main(["baseline", "save", "main", str(tmp_path / "old.json"), *where]) == 0
     assert main(["baseline", "compare", "main", str(tmp_path / "same.json"), *where]) == 0
     assert main(["baseline", "compare", "main", str(tmp_path / "slow.json"), *where]) == 1
-    assert "SLOWER  against main" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "SLOWER  against main" in said
+    assert said.count("then and now:") == 1
+    assert f"python: {platform.python_version()}, 4.0" in said
     assert main(["baseline", "list", *where]) == 0
     assert "a.b:c" in capsys.readouterr().out
     assert main(["baseline", "prune", "--keep", "0", *where]) == 0
@@ -143,6 +147,24 @@ def test_samples_of_several_files_are_put_together(tmp_path: Path) -> None:
         path.write_bytes(msgspec.json.encode(measured(number)))
 
     assert len(baseline.read_results(paths).measures[0].samples) == 80
+
+
+def test_of_a_load_latencies_and_the_whole_curve_of_recovery_are_kept() -> None:
+    kept = baseline.of_loads([load_result(fingerprint={"cores": 96})])
+    found = {one.name.partition(",")[0]: (one.unit, *one.samples) for one in kept.measures}
+
+    assert {name: found[name] for name in found if "freeze" in name} == {
+        "freeze-all repaired": ("s", pytest.approx(0.012)),
+        "freeze-all dip": ("s", pytest.approx(6.0)),
+        "freeze-all depth": ("%", 100.0),
+    }
+    assert {"latency p50", "latency p99", "latency p999"} < found.keys()
+    assert kept.fingerprint == {"cores": 96}  # of where it was measured, not of where it is kept
+
+
+def test_a_void_load_is_no_baseline() -> None:
+    with pytest.raises(UsageError, match="got a void one: it was late"):
+        baseline.of_loads([load_result(verdict="void", reasons=("it was late",))])
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"measures": 3}', "[{}]"])

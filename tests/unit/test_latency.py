@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolproof.latency import Histogram, percentile, rank
+from poolproof.latency import Histogram
+from poolproof.ranks import percentile, rank
 
 pytestmark = pytest.mark.unit
 

@@ -83,9 +83,8 @@ def _sessions(command: Command, adapter: Adapter) -> "array[int]":
     return sessions
 
 
-def _begun(command: Command) -> int:
-    """Journal that it begins; return when."""
-    cost = overhead_ns()
+def _begun(command: Command, cost: int) -> int:
+    """Journal that it begins, and what an operation costs the generator; return when."""
     zero = clock() + SOON_NS
     journal.write("invoke", op="load", data={"zero": zero, "overhead_ns": cost, **_size(command)})
     return zero
@@ -121,13 +120,14 @@ def _paced(
     closed: type[ClosedOnLoop | ClosedInThread],
 ) -> tuple[Generator, Callable[[], None]]:
     """Return the generator, and what starts it."""
+    cost = overhead_ns(on_loop=open_ is OpenOnLoop)
     if clients := command.get("clients"):
         looped = closed(rows, command["drain"], _over)
-        until = _begun(command) + int(command["seconds"] * 1e9)
+        until = _begun(command, cost) + int(command["seconds"] * 1e9)
         return looped, lambda: looped.start(clients, until)
     planned = open_(rows, command["drain"], _over)
     times = _read(command, "times", "q")
-    zero = _begun(command)
+    zero = _begun(command, cost)
     return planned, lambda: planned.start(times, zero)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from poolproof.bench import fingerprint
+from poolproof import fingerprint
 from poolproof.bench.result import BenchResult, Better, Measure
 from poolproof.chaos.rig import Rig
 from poolproof.errors import TargetError

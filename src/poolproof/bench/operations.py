@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from poolproof.errors import UsageError
-from poolproof.latency import Histogram, Latencies, percentile
+from poolproof.latency import Histogram, Latencies
+from poolproof.ranks import percentile
 
 PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9)
 WARMUP: Final = 100
@@ -112,7 +113,7 @@ async def _timed(begin: Callable[[], Awaitable[Any]]) -> int:
 def calculate_percentiles(
     values: Iterable[float], percents: Sequence[float] = PERCENTS
 ) -> dict[float, float]:
-    """Return the percentiles of values, by nearest rank as everywhere here: see `poolproof.latency.rank`.
+    """Return the percentiles of values, by nearest rank as everywhere here: see `poolproof.ranks.rank`.
 
     Raises:
         ValueError: there is no value, or no such percentile.

@@ -15,7 +15,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: what; with its parameters, as in `throughput, 64 in flight`.
-        unit: `s`, `/s` or `MB`.
+        unit: `s`, `/s`, `MB` or `%`.
         better: whether less of it is better, or more.
         samples: all of them, in order.
         calibration: for each sample, how many seconds the calibration took beside it; empty where there is none.
@@ -44,7 +44,7 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
         measures: all that was measured.
         latency: the distribution at one in flight; closed loop.
         failures: what could not be measured, and why.
-        fingerprint: of machine, Python, packages; see `poolproof.bench.fingerprint`.
+        fingerprint: of machine, Python, packages; see `poolproof.fingerprint`.
         load_before, load_after: of the machine.
     """
 

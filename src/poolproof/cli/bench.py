@@ -1,13 +1,15 @@
-"""`poolproof bench TARGET`: how fast a pool is, and whether it is faster than another one."""
+"""`poolproof bench TARGET`: how fast a pool is, whether it is faster than another one; what a function costs."""
 
 import argparse
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from poolproof.bench import by_pyperf, measuring, versus
+from poolproof.bench import by_pyperf, measuring, micro, versus
 from poolproof.bench.measuring import Options
 from poolproof.cli import session, targeting
 from poolproof.errors import UsageError
@@ -26,7 +28,9 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
     targeting.add_target(parser)
     add = parser.add_argument
-    add("--rounds", type=int, default=15, help="samples of each measure (15)")
+    add(
+        "--rounds", type=int, default=15, help="samples of each measure (15); of --micro: processes"
+    )
     add("--for", dest="seconds", default="200ms", metavar="TIME", help="one sample (200ms)")
     add(
         "--against",
@@ -34,8 +38,13 @@ def add_parser(commands: Any) -> None:
         help="only compare: measure both by turns until it is decided",
     )
     add("--mix", default="", metavar="OPERATIONS", help="what --against compares, as for load")
+    add(
+        "--micro",
+        action="store_true",
+        help="TARGET is a function without arguments, or several, file.py:one,two: what a call costs, by pyperf",
+    )
     add("--json", type=Path, metavar="FILE", help="write every sample to FILE")
-    add("--pyperf", type=Path, metavar="FILE", help="the same as pyperf has it")
+    add("--pyperf", type=Path, metavar="FILE", help="the same as pyperf has it, for its compare_to")
     add("--plot", type=Path, metavar="FILE", help="draw how it scales, as PNG or SVG")
 
 
@@ -46,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         session.writable_file(path)
     if arguments.plot and not pictures.available():
         raise UsageError("expected matplotlib for --plot, got none; install poolproof[perf]")
+    if arguments.micro:
+        return _micro(arguments)
     with session.leased() as lease:
         options = Options(
             target=targeting.target(arguments),
@@ -64,6 +75,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         report.plot(result, arguments.plot)
     report.show(result)
+    return 0
+
+
+def _micro(arguments: argparse.Namespace) -> int:
+    """Have pyperf measure functions, and show it; it shows its own results."""
+    if arguments.against or arguments.mix or arguments.plot:
+        raise UsageError("expected --micro without --against, --mix and --plot: they are for pools")
+    before, name = os.getloadavg()[0], targeting.named(arguments.target, Path.cwd())
+    with tempfile.TemporaryDirectory() as place:
+        out = arguments.pyperf or Path(place) / "pyperf.json"
+        micro.measure(
+            name,
+            python=targeting.interpreter(arguments.python),
+            processes=arguments.rounds,
+            seconds=mix.seconds(arguments.seconds),
+            out=out,
+        )
+        if arguments.json:
+            _save(micro.read(out, arguments.target, before), arguments.json)
     return 0
 
 

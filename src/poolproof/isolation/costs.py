@@ -92,9 +92,7 @@ class CostSummary:
 
 
 def _spread(values: "array[float]") -> str:
+    from poolproof.ranks import percentile  # noqa: PLC0415 - fractions, for who has sandboxes
+
     ordered = sorted(values)
-    median, high = (
-        ordered[len(ordered) // 2],
-        ordered[min(len(ordered) * 95 // 100, len(ordered) - 1)],
-    )
-    return f"{median:.2f} ms p50, {high:.2f} ms p95"
+    return f"{percentile(ordered, 50):.2f} ms p50, {percentile(ordered, 95):.2f} ms p95"

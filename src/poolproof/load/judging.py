@@ -1,11 +1,14 @@
 """A load that is over, judged: good, breached, or void because it was not the load that was planned."""
 
 import os
-import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
+
+from poolproof import fingerprint
 from poolproof.history import Event
 from poolproof.load.recovery import Curve, curve
 from poolproof.load.result import LoadPlan, LoadResult, Snapshot, Verdict, WorkerUse
@@ -94,10 +97,7 @@ def result(seen: Observed) -> LoadResult:
         workers=uses,
         load_before=seen.load_before,
         load_after=os.getloadavg()[0],
-        environment={
-            "python": seen.python,
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.platform()}",
-        },
+        fingerprint={**fingerprint.take(), "python": seen.python},
         aborted=seen.aborted,
     )
 
@@ -169,15 +169,17 @@ def _curves(seen: Observed, ended: int) -> tuple[Curve, ...]:
     )
 
 
-def _series(tally: Tally, sampler: Sampler) -> list[dict[str, float]]:
+def _series(tally: Tally, sampler: Sampler) -> Iterator[dict[str, Any]]:
     live: dict[int, int] = {}
     for t, n in sampler.live:
         second = (t - tally.zero) // 1_000_000_000
         live[second] = min(n, live.get(second, n))
-    return [
-        {**row, **({"live": live[second]} if (second := int(row["second"])) in live else {})}
-        for row in tally.seconds()
-    ]
+    uses = sampler.series(tally.zero)
+    for row in tally.seconds():
+        second = int(row["second"])
+        lived = {"live": live[second]} if second in live else {}
+        used = {"workers": msgspec.to_builtins(uses[second])} if uses.get(second) else {}
+        yield {**row, **lived, **used}
 
 
 def certainly_broken(bounds: Sequence[Bound], tally: Tally, planned: float) -> bool:

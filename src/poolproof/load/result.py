@@ -12,7 +12,7 @@ from poolproof.load.slo import Bound, Judged
 from poolproof.load.striking import Strike
 from poolproof.plan import Target
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Of the JSON that `--json` writes; one more with each change that a reader would notice."""
 
 Verdict = Literal["good", "breached", "void"]
@@ -50,7 +50,10 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker's process used: the most resident memory, and how much of one core on average."""
+    """What one worker's process used: the most resident memory, and how much of one core on average.
+
+    In a row of the series, its memory at the end of that second, and its share since the second before.
+    """
 
     pid: int
     rss_mb: float
@@ -76,10 +79,10 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
         throughput: right answers a second.
         judged: each bound, and what was measured.
         curves: what each fault did.
-        series: a row a second.
+        series: a row a second; `workers` in it is what each used in that second.
         workers: what each used.
         load_before, load_after: of the machine (1 minute); the latter has the load itself in it.
-        environment: interpreter and machine.
+        fingerprint: of the machine, as `poolproof.fingerprint` has it, and of the target's interpreter.
         aborted: whether it was ended because a bound was broken.
     """
 
@@ -108,7 +111,7 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerUse, ...]
     load_before: float
     load_after: float
-    environment: dict[str, str]
+    fingerprint: dict[str, Any]
     aborted: bool = False
     schema: int = SCHEMA
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from poolproof.agent.generator import BLOCKED, BUSY, DROPPED, OK
-from poolproof.latency import Histogram, percentile
+from poolproof.latency import Histogram
+from poolproof.ranks import percentile
 
 NS: Final = 1_000_000_000
 LATE_NS: Final = 10_000_000

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from poolproof.ranks import percentile
+
 Curve = list[int]
 """Microseconds and values in turn, each time as the difference to the one before: `[0, 2, 130, 1]`."""
 
@@ -75,11 +77,11 @@ def around(curve: Curve, at: int) -> tuple[int, int]:
 
 
 def quantiles(values: Sequence[int]) -> dict[str, int]:
-    """Return the 50th, 95th, 99th percentile and the maximum by nearest rank, and how many values there are."""
+    """Return the 50th, 95th, 99th percentile and the maximum and how many values there are."""
     ordered = sorted(values)
     if not ordered:
         return {"count": 0}
-    ranks = {f"p{q}": ordered[max(0, -(-len(ordered) * q // 100) - 1)] for q in QUANTILES}
+    ranks = {f"p{q}": percentile(ordered, q) for q in QUANTILES}
     return {"count": len(ordered), **ranks}
 
 

@@ -11,7 +11,7 @@ INK: Final = "#1f2933"
 BLUE: Final = "#1f5fa8"
 ORANGE: Final = "#c2570c"
 GREY: Final = "#7b8794"
-_WIDE: Final = (9.0, 6.4)
+_WIDE: Final = (9.0, 8.2)
 _FLAT: Final = (7.0, 4.0)
 
 
@@ -48,8 +48,8 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def load(result: LoadResult, path: Path) -> None:
-    """Draw a load over time: what was due and answered, its latency, what waited; with bands for faults."""
-    figure, (rate, latency, waiting) = _axes(3, _WIDE, sharex=True)
+    """Draw a load over time: due and answered, latency, what waited, what workers used; with bands for faults."""
+    figure, (rate, latency, waiting, used) = _axes(4, _WIDE, sharex=True)
     rows = [row for row in result.series if row["second"] < result.plan.seconds]
     _steps(rate, rows, "due", GREY)
     _steps(rate, rows, "answered", BLUE, "ended")
@@ -63,9 +63,11 @@ def load(result: LoadResult, path: Path) -> None:
         latency.plot(*zip(*told, strict=True), color=color, linestyle=style, label=label)
     latency.set(ylabel="latency, ms", yscale="log")
     _steps(waiting, rows, "waiting", INK)
-    waiting.set(ylabel="operations waiting", xlabel="seconds", ylim=(0, None))
+    waiting.set(ylabel="operations waiting", ylim=(0, None))
     _draw_workers(waiting.twinx(), rows)
-    for axis in (rate, latency, waiting):
+    _draw_used(used, used.twinx(), rows)
+    used.set_xlabel("seconds")
+    for axis in (rate, latency, waiting, used):
         for curve in result.curves:
             end = curve.at_ms if curve.heal_ms is None else curve.heal_ms
             axis.axvspan(curve.at_ms / 1e3, end / 1e3, color=ORANGE, alpha=0.25, linewidth=1.0)
@@ -88,6 +90,26 @@ def _draw_workers(axis: Any, rows: Sequence[Mapping[str, float]]) -> None:
         axis.step(*zip(*live, strict=True), where="post", color=BLUE, linestyle="--")
         axis.set_ylim(0, max(n for _, n in live) + 1)
     axis.set_ylabel("live workers", color=BLUE)
+
+
+def _draw_used(cpu: Any, memory: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw each worker's share of a core, and the most memory that one has."""
+    each: dict[int, list[tuple[float, float]]] = {}
+    for row in rows:
+        for use in row.get("workers", ()):
+            each.setdefault(use["pid"], []).append((row["second"], use["cpu_percent"]))
+    for shares in each.values():
+        cpu.plot(*zip(*shares, strict=True), color=INK, linewidth=0.8)
+    most = [
+        (row["second"], max(u["rss_mb"] for u in row["workers"]))
+        for row in rows
+        if "workers" in row
+    ]
+    if most:
+        memory.plot(*zip(*most, strict=True), color=BLUE, linestyle="--")
+        memory.set_ylim(0, 1.2 * max(mb for _, mb in most))
+    cpu.set(ylabel="workers: % of a core", ylim=(0, None))
+    memory.set_ylabel("most MB", color=BLUE)
 
 
 def scaling(panels: Mapping[str, Sequence[tuple[float, float]]], path: Path, *, up: str) -> None:

@@ -59,12 +59,13 @@ def result(**changes: Any) -> LoadResult:
         series=tuple(
             {"second": n, "due": 100, "answered": 100, "failed": 0, "waiting": n, "live": 2}
             | {"p50_ms": 1.0, "p99_ms": 2.0, "max_ms": 3.0}
+            | {"workers": [{"pid": 1, "rss_mb": 20.0, "cpu_percent": n}]}
             for n in range(10)
         ),
         workers=(WorkerUse(pid=1, rss_mb=20, cpu_percent=5),),
         load_before=0.1,
         load_after=0.2,
-        environment={},
+        fingerprint={},
     )
     return msgspec.structs.replace(plain, **changes)
 

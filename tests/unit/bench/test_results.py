@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from poolproof.bench import by_pyperf, fingerprint
+from poolproof import fingerprint
+from poolproof.bench import by_pyperf
 from poolproof.bench.result import BenchResult, Measure
 from poolproof.latency import Histogram
 from poolproof.report import bench as report

@@ -214,5 +214,6 @@ def test_a_submit_that_blocks_is_noted_as_the_pools_doing(tmp_path: Path) -> Non
     assert sum(row[3] == BLOCKED for row in rows) == 3
 
 
-def test_its_own_cost_is_measured() -> None:
-    assert 0 < overhead_ns() < 1_000_000
+@pytest.mark.parametrize("on_loop", [True, False])
+def test_its_own_cost_is_measured(*, on_loop: bool) -> None:
+    assert 0 < overhead_ns(on_loop=on_loop) < 1_000_000

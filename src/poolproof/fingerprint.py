@@ -1,15 +1,19 @@
 """Where a measurement was taken: what must be alike for two to be compared, and a calibration for where it is not."""
 
+import functools
 import hashlib
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 MACHINE: Final = ("cpu", "cores", "memory_gib", "system", "architecture")
-"""The facts that make a machine another one; the rest is told, and does not forbid a comparison."""
+"""The facts that make a machine another one."""
+TOLD: Final = ("python", "packages", "kernel", "governor")
+"""What is told where it differs, and does not forbid a comparison: it may be what is compared."""
 _SPINS: Final = 20_000
 
 
@@ -29,11 +33,13 @@ def take() -> dict[str, Any]:
     }
 
 
-def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Return in what two machines differ such that times cannot be compared, as `fact: one, other`."""
+def differences(
+    one: dict[str, Any], other: dict[str, Any], facts: Sequence[str] = MACHINE
+) -> list[str]:
+    """Return in what two differ, as `fact: one, other`; by default such that times cannot be compared."""
     return [
         f"{name}: {one.get(name)}, {other.get(name)}"
-        for name in MACHINE
+        for name in facts
         if one.get(name) != other.get(name)
     ]
 
@@ -60,8 +66,9 @@ def _cpu() -> str:
     return platform.processor() or "unknown"
 
 
+@functools.cache
 def _packages() -> str:
-    """Return a short digest of the installed packages and versions."""
+    """Return a short digest of the packages and versions that this process found installed; a tenth of a second."""
     found = sorted(f"{d.name}=={d.version}" for d in metadata.distributions())
     return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
 
