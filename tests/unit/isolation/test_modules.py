@@ -33,3 +33,19 @@ def test_the_name_that_multiprocessing_gives_to_the_program_is_none(
     monkeypatch.setitem(sys.modules, "__main__", program)
 
     assert judged("__mp_main__", program) is None
+
+
+@pytest.mark.parametrize("name", ["cython_runtime", "_cython_3_1_6"])
+def test_what_cython_shares_between_its_extensions_is_none(name: str) -> None:
+    assert judged(name, types.ModuleType(name)) is None
+
+
+def test_what_an_imported_module_brings_as_its_attribute_is_none() -> None:
+    assert judged("os.path", sys.modules["os"].path) is None
+
+
+def test_a_stand_in_below_an_imported_package_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = types.ModuleType("json.absent")
+    monkeypatch.setitem(sys.modules, "json.absent", stand_in)
+
+    assert judged("json.absent", stand_in) == "json.absent: put into sys.modules by hand"

@@ -222,8 +222,21 @@ class ContextVariables:
             var.set(change.old.value)
 
 
-def _is_main(module: object) -> bool:
-    return module is sys.modules.get("__main__")
+def _explained(name: str, module: object) -> bool:
+    """Tell whether an import has put it there, if not as that of this very module.
+
+    The import of multiprocessing names what the interpreter runs once more (`__mp_main__`). An extension that Cython has
+    compiled keeps what it shares with others under two names (`Cython/Utility/CommonStructures.c`), and one may bring
+    modules within it that are its attributes (pybind11's `def_submodule`, `typing.io`).
+    """
+    if getattr(module, "__spec__", None) is not None or module is sys.modules.get("__main__"):
+        return True
+    if name == "cython_runtime" or name.startswith("_cython_"):
+        return True
+    parent, _, attribute = name.rpartition(".")
+    holder = sys.modules.get(parent)
+    imported = getattr(holder, "__spec__", None) is not None
+    return imported and getattr(holder, attribute, None) is module
 
 
 class Modules:
@@ -249,8 +262,7 @@ class Modules:
         del notes
         name = str(change.key)
         if change.appeared:
-            # The second is how the import of multiprocessing names what the interpreter runs (`__mp_main__`).
-            if getattr(change.new, "__spec__", None) is not None or _is_main(change.new):
+            if _explained(name, change.new):
                 return None
             return Finding(resource="module", what=f"{name}: put into sys.modules by hand")
         verb = "replaced in" if name in sys.modules else "removed from"
