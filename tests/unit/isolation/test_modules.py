@@ -40,8 +40,13 @@ def test_what_cython_shares_between_its_extensions_is_none(name: str) -> None:
     assert judged(name, types.ModuleType(name)) is None
 
 
-def test_what_an_imported_module_brings_as_its_attribute_is_none() -> None:
-    assert judged("os.path", sys.modules["os"].path) is None
+def test_what_an_imported_module_brings_as_its_attribute_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brought = types.ModuleType("json.brought")
+    monkeypatch.setattr("json.brought", brought, raising=False)
+
+    assert judged("json.brought", brought) is None
 
 
 def test_a_stand_in_below_an_imported_package_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

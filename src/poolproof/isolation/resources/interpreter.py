@@ -225,9 +225,9 @@ class ContextVariables:
 def _explained(name: str, module: object) -> bool:
     """Tell whether an import has put it there, if not as that of this very module.
 
-    The import of multiprocessing names what the interpreter runs once more (`__mp_main__`). An extension that Cython has
-    compiled keeps what it shares with others under two names (`Cython/Utility/CommonStructures.c`), and one may bring
-    modules within it that are its attributes (pybind11's `def_submodule`, `typing.io`).
+    The import of multiprocessing names what the interpreter runs once more (`__mp_main__`). An extension that Cython
+    has compiled keeps what it shares with others under two names (`Cython/Utility/CommonStructures.c`). And one may
+    bring modules within it that are its attributes (pybind11's `def_submodule`, `typing.io`).
     """
     if getattr(module, "__spec__", None) is not None or module is sys.modules.get("__main__"):
         return True
