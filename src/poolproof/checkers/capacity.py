@@ -37,21 +37,27 @@ def _counted_again(trial: Trial) -> Event | None:
 def capacity(trial: Trial) -> Sequence[Claim]:
     """A worker that was lost is replaced in the promised time.
 
-    Who lives is counted when the shutdown is about to begin. A worker whose loss is not recorded
-    earlier, or was more recent than promised, may still be replaced.
+    Who lives is counted when the shutdown is about to begin. Of a worker whose loss is not recorded
+    earlier, or was more recent than promised, nobody knows whether it would have been replaced.
     """
     promised, counted = trial.promises["capacity"], _counted_again(trial)
     assert counted is not None
     before, now = _workers_before(trial), _alive(trial)
     missing = len(before - now) - len(_born_since(trial) & now)
     if missing <= 0:
-        return valid(f"{len(before & now)} of {len(before)} workers live, the others are replaced")
+        return valid(
+            f"{len(before & now)} of {len(before)} workers live on, the others are replaced"
+        )
     lost = sorted(t for pid in before - now if (t := _lost_at(trial, pid)) is not None)
     overdue = [t for t in lost if counted.t - t > promised * NS]
     # the newcomers replace those who were lost first
     replaced = len(before - now) - missing
     if len(overdue) <= replaced:
-        return valid(f"{missing} workers were lost less than {promised} s before the shutdown")
+        least = max(0.0, min(((counted.t - t) / NS for t in lost), default=0.0))
+        return unknown(
+            f"{missing} of {len(before)} workers were not replaced yet when the shutdown began, "
+            f"{least:.3f} s after a loss; {promised} s are promised"
+        )
     text = (
         f"{len(before)} workers before the fault; when the shutdown began, at "
         f"{moment(trial, counted.t)}, {missing} of those were gone and not replaced, the first of "
