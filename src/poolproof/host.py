@@ -26,6 +26,8 @@ from poolproof.watch import procfs
 
 PACKAGE: Final = Path(poolproof.__file__).parent
 END_SECONDS: Final = 10.0
+END_ROUNDS: Final = 5000
+"""A millisecond each, at least: on a crowded machine a tracker may need seconds to remove what the dead have left."""
 IMPORT_SECONDS: Final = 10.0
 """The least that the import of a target may take, whatever its jobs may."""
 ASK_SECONDS: Final = 60.0
@@ -346,8 +348,8 @@ class Trial:
         and then go by themselves.
         """
         root = procfs.identity(self.root)
-        await self._end_below(spared=is_tracker, rounds=500)
-        await self._end_below(rounds=5000)
+        await self._end_below(spared=is_tracker)
+        await self._end_below()
         if root is not None:
             send_signal(root, signal.SIGKILL)
         self.let_go()
@@ -360,10 +362,8 @@ class Trial:
             os.close(descriptor)
         self._gates.clear()
 
-    async def _end_below(
-        self, *, spared: Callable[[int], bool] = lambda _: False, rounds: int
-    ) -> None:
-        for _ in range(rounds):
+    async def _end_below(self, *, spared: Callable[[int], bool] = lambda _: False) -> None:
+        for _ in range(END_ROUNDS):
             below = [identity for pid in self.processes() if (identity := procfs.identity(pid))]
             if not below:
                 return

@@ -25,7 +25,9 @@ TIMES: Final = 3
 _CALL: Final = "assert_kept"
 _FOR_ONE_MACHINE: Final = ("cwd", "python")
 _SIZES: Final = ("warmup", "jobs", "bystanders", "fresh", "lives")
-_LOWER_IS_STRICTER: Final = ("retries", "recovery")
+_LOWER_IS_STRICTER: Final = (
+    *("retries", "recovery", "deadline", "capacity", "queue", "shedding", "work-conserving"),
+)
 _WIDTH: Final = 88
 _INSTALLED: Final = "site-packages/"
 _NOTHING: Final[tuple[object, ...]] = ("", None, {}, [], ())

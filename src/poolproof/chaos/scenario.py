@@ -23,6 +23,7 @@ LEAVE_SECONDS: Final = 1.0
 STRIKE_SECONDS: Final = 0.5
 SETTLE_SECONDS: Final = 3.0
 """How long what the pool holds may take to go after shutdown, before it counts as left behind."""
+CAPACITY_LOOK_SECONDS: Final = 0.01
 STORM_JOBS: Final = 8
 NOBODYS_JOB: Final = 0
 """No job has this number: its hand-over takes place, and nothing is cancelled."""
@@ -85,6 +86,7 @@ class _Trial:
         self.plan = rig.plan
         self.nemesis = Nemesis(rig)
         self.patience = Patience(rig)
+        self.crew = 0
 
     async def run(self, clean: Clean | None) -> None:
         rig = self.rig
@@ -109,6 +111,7 @@ class _Trial:
         else:
             await self.ask_fresh()
             await self.judge_jobs()
+            await self.await_capacity()
             await self.stop()
         await self.leave(clean)
 
@@ -129,6 +132,7 @@ class _Trial:
             lambda: rig.resolved(jobs), "job", patient=bool(self.plan.faults)
         )
         workers = [worker.pid for worker in rig.workers()]
+        self.crew = len(workers)
         rig.mark("faulted", style=rig.style, workers=workers)
         return steady or not self.plan.faults
 
@@ -149,6 +153,13 @@ class _Trial:
             self.patience.still_suspects() or not await self.patience.settle(done, "job")
         ):
             await self.patience.park(done, "job")
+
+    async def await_capacity(self) -> None:
+        """Where it is promised that the lost are replaced within some seconds, give the pool those."""
+        until = time.monotonic() + self.plan.target.promises.get("capacity", 0.0)
+        while time.monotonic() < until and len(self.rig.workers()) < self.crew:
+            self.rig.absorb()
+            await asyncio.sleep(CAPACITY_LOOK_SECONDS)
 
     async def stop(self) -> None:
         """Shut the pool down; when that does not end, wait until it is certain that it will not.
