@@ -193,7 +193,8 @@ class _Play:
         """Submit all of a step's jobs in one turn; those that must fail are waited for."""
         role: Role = "expected" if step.expect else "step"
         deadline = step.deadline or self.scenario.load.deadline
-        load = Load(body=step.body, work=step.work, deadline=deadline)
+        checked = self.scenario.load.checked
+        load = Load(body=step.body, work=step.work, deadline=deadline, checked=checked)
         jobs = [self._ask(role, load=load, key=step.key) for _ in range(step.count)]
         self._submitted.setdefault(step.deed, []).extend(jobs)
         if step.expect:
