@@ -27,6 +27,11 @@ class Bulk:
         deadline: seconds from now until all are to be done.
         workers: how many there are, about.
         longest: how many a list may hold.
+        first: how many the first ones do: what was found for requests before these. One that is too long costs a
+            millisecond, one that is too short a turn.
+
+    Attributes:
+        size: how many requests take about a millisecond, as far as is known.
     """
 
     def __init__(
@@ -37,11 +42,13 @@ class Bulk:
         deadline: float,
         workers: int,
         longest: int,
+        first: int = 1,
     ) -> None:
         self._dispatch, self._requests = dispatch, requests
         self._until_ns = dispatch.clock() + int(deadline * NS)
         self._width, self._longest = _AHEAD * workers, longest
-        self._size = 1
+        self.size = min(first, longest)
+        self._share = -(-len(requests) // self._width)
         self._answers: list[Any] = [None] * len(requests)
         self._first = 0
         self._again: deque[tuple[range, int | None]] = deque()
@@ -77,7 +84,7 @@ class Bulk:
 
     def _next(self) -> tuple[range, int | None]:
         """Return the places of the next list, and the number of its first, if they have numbers."""
-        size = 1 if self._singly else self._size
+        size = 1 if self._singly else min(self.size, self._share)
         if self._again:
             places, number = self._again.popleft()
             if len(places) > size:
@@ -118,7 +125,7 @@ class Bulk:
         self._answers[places.start : places.start + done] = values
         self._left -= done
         if done < len(places):
-            self._size = max(1, min(self._size, done))
+            self.size = max(1, min(self.size, done))
             self._again.append((places[done:], job.number + done))
-        elif done == self._size:
-            self._size = min(2 * self._size, self._longest)
+        elif done == self.size:
+            self.size = min(2 * self.size, self._longest)

@@ -105,6 +105,7 @@ class Pool:
         self._breaker = breaker
         self._closed: asyncio.Future[None] | None = None
         self._submit = self._dispatch.submit
+        self._list_size = 1
         self._in_lists = spec.most_payload_bytes >= _LEAST_BYTES and not isinstance(
             spec.target, Command
         )
@@ -287,8 +288,12 @@ class Pool:
                 deadline=self.settings.timeout if deadline is None else deadline,
                 workers=self._crew.size + self.settings.overflow,
                 longest=min(self.settings.most_ahead, MOST_ITEMS),
+                first=self._list_size,
             )
-            return await bulk.answers()
+            try:
+                return await bulk.answers()
+            finally:
+                self._list_size = bulk.size
         jobs = [self._admitted(request, deadline) for request in requests]
         try:
             return [await job for job in jobs]

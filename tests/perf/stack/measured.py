@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,13 @@ def stack(
     async def main() -> float:
         settings = PoolSettings(size=workers, overflow=0)
         ledger = Ledger(history)
-        async with Pool(
-            WorkerSpec(target=echo), ADAPTERS[layer](), settings, ledger=ledger
-        ) as pool:
-            if not monitored:
-                return await run(pool)
-            async with PoolMonitor(pool):
-                return await run(pool)
+        pool = Pool(WorkerSpec(target=echo), ADAPTERS[layer](), settings, ledger=ledger)
+        async with AsyncExitStack() as stack:
+            stack.callback(ledger.close)
+            await stack.enter_async_context(pool)
+            if monitored:
+                await stack.enter_async_context(PoolMonitor(pool))
+            return await run(pool)
 
     return asyncio.run(main())
 

@@ -22,7 +22,7 @@ from tests.perf.stack.measured import (
     replacements,
     stack,
 )
-from tests.perf.transport.echo import executor_replacements
+from tests.perf.transport.echo import PEER_MS, executor_replacements
 
 pytestmark = [
     pytest.mark.perf,
@@ -54,12 +54,12 @@ def compared(
 
 @pytest.mark.parametrize(
     ("workers", "in_flight", "target", "held"),
-    [(2, 64, 10.0, 2.5), (2, 256, 10.0, 3.0), (8, 64, 4.0, None), (8, 256, 8.0, None)],
+    [(2, 64, 10.0, 4.0), (2, 256, 10.0, 4.0), (8, 64, 4.0, 2.5), (8, 256, 8.0, 4.5)],
 )
 def test_full_layer_jobs_a_second(
-    workers: int, in_flight: int, target: float, held: float | None, tmp_path: Path
+    workers: int, in_flight: int, target: float, held: float, tmp_path: Path
 ) -> None:
-    """With history and monitor on. Seen with 2 workers: 2.7 to 7.3 at 64, 3.0 to 5.6 at 256 (load 6).
+    """With history and monitor on. Seen: 5.3 to 7.6 with 2 workers, 3.2 and 5.5 with 8 (load 0.6 to 1.6).
 
     The transport alone keeps the target at 256 (test_against_multiprocessing); what is between is
     processor time of the pool's process, 7 to 12 us a job at 64 in flight (load 19).
@@ -77,18 +77,18 @@ def test_full_layer_jobs_a_second(
 
 
 def test_full_layer_one_at_a_time() -> None:
-    """Seen: 0.79 to 0.94 of the best peer. Three wake-ups a job, of which asyncio's loop is one that a
-    peer's blocking read does without; the target asks for 1.25."""
+    """Seen: 1.35 (load 1.7), and 0.79 to 0.94 on a crowded machine (load 8): three wake-ups a job, of which
+    asyncio's loop is one that a peer's blocking read does without."""
 
     def once() -> tuple[float, float]:
         ours = stack("full", SMALL, 1, 2_000)
         return ours, max(peer(SMALL, 1, 1_000) for peer in PEERS.values())
 
-    compared("full, one in flight", once, 1.25, 0.75)
+    compared("full, one in flight", once, 1.25)
 
 
 def test_full_layer_large_payloads() -> None:
-    """Seen: 2.8."""
+    """Seen: 4.0 (load 1.9)."""
 
     def once() -> tuple[float, float]:
         ours = stack("full", LARGE, 8, 2_000)
@@ -98,19 +98,17 @@ def test_full_layer_large_payloads() -> None:
 
 
 def test_map_in_bulk() -> None:
-    """Seen only on a crowded machine (load 13): 0.56 to 1.49, median 1.06; one by one it was 0.02.
-
-    The workers are what bounds it: for each item they call the handler, look at the clock and at the
-    value's length, where the peer only calls.
+    """Seen: 1.69 (load 0.6), in lists that begin as long as the last ones ended; 0.99 when each call began with one
+    request, and 0.02 one by one.
     """
-    compared("full, map", lambda: mapped(80_000), 1.5, 1.0)
+    compared("full, map", lambda: mapped(80_000), 1.5)
 
 
 @pytest.mark.parametrize(
-    ("layer", "target", "held"), [("mock", 3.0, 1.9), ("bridge_mock", 2.0, 1.9)]
+    ("layer", "target", "held"), [("mock", 3.0, 2.5), ("bridge_mock", 2.0, 2.0)]
 )
 def test_layers_in_this_process(layer: str, target: float, held: float) -> None:
-    """Seen: mock 1.96 to 2.42, bridge_mock 1.92 to 1.97 (load 8).
+    """Seen: mock 2.92, bridge_mock 2.27 (load 1.9); 1.9 to 2.4 and 1.9 at load 8.
 
     A job costs 4.5 to 6.5 us (load 19); of that an actor on asyncio alone takes 1.6 to 2.5 us.
     """
@@ -124,7 +122,8 @@ def test_layers_in_this_process(layer: str, target: float, held: float) -> None:
 
 @pytest.mark.parametrize(("spares", "target_ms", "held_ms"), [(0, 5.0, 5.0), (1, 3.0, 3.5)])
 def test_death_to_replacement(spares: int, target_ms: float, held_ms: float) -> None:
-    """Through the whole pool. Seen (load 1.1): 3.4 and 4.4 ms without a spare, 3.3 with one.
+    """Through the whole pool. Seen: 3.4 and 4.4 ms without a spare, 3.3 with one, where the peer took 4.5 to 6.1;
+    5.0 and 4.3 ms on a slower day of the machine, when the peer took 13.3. So the bound is scaled by the peer.
 
     Until the end of the dead worker's connection is seen, 2 ms are over: the kernel takes its memory
     down first. With a spare, through the transport alone, it is 2.2 to 3.1 ms.
@@ -140,7 +139,7 @@ def test_death_to_replacement(spares: int, target_ms: float, held_ms: float) -> 
     )
 
     assert mine <= theirs
-    assert mine <= held_ms
+    assert mine <= held_ms * max(1.0, theirs / PEER_MS)
 
 
 def test_the_monitor_costs_little() -> None:

@@ -12,6 +12,7 @@ import statistics
 import pytest
 
 from tests.perf.transport.echo import (
+    PEER_MS,
     apply_async,
     executor_replacements,
     imap_unordered,
@@ -86,4 +87,4 @@ def test_death_to_replacement(spares: int, most_ms: float) -> None:
     print(f"; ProcessPoolExecutor by hand {peer:.2f} ms, load {os.getloadavg()[0]:.1f}")
 
     assert mine < peer
-    assert mine <= most_ms
+    assert mine <= most_ms * max(1.0, peer / PEER_MS)
