@@ -59,9 +59,13 @@ class Harms:
             else:
                 one.hungry = step.share
 
+    def met(self, deed: str) -> int:
+        """Return how many jobs have met this harm, as the actors say."""
+        return sum(one.met[deed] for one in actor.living(self._witness))
+
     def receipt(self, deed: str) -> str | None:
         """Return what the actors, or the kernel, say."""
-        met = sum(one.met[deed] for one in actor.living(self._witness))
+        met = self.met(deed)
         return f"{met} jobs met it, their workers say" if met else self._processes.receipt(deed)
 
     def heal(self) -> None:

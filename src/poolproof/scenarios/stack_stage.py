@@ -10,6 +10,7 @@ from poolproof import simulation
 from poolproof.history import Packed
 from poolproof.ledger import BIRTH, DEATH
 from poolproof.pool.settings import NS
+from poolproof.pool.slot import Slot
 from poolproof.proxy import OURS, Proxy, Spoiling, Travel
 from poolproof.scenarios import actor
 from poolproof.scenarios.data import Body, Deed, Step
@@ -27,6 +28,7 @@ BODY_BYTES: Final[Mapping[str, int]] = {"leak": 4 << 20, "allocate": 40 << 20}
 """What a job wants of memory; more than 32 MiB is asked of the kernel each time (M_MMAP_THRESHOLD in mallopt(3))."""
 LOOK_SECONDS: Final = 0.01
 LOOKS: Final = 200
+ANOTHER_AFTER: Final = 20
 ENDED_AS: Final = 5
 """Where an event of the pool's history says how a worker ended."""
 ANYWHERE: Final[frozenset[Deed]] = frozenset(
@@ -214,7 +216,20 @@ class StackStage:
         elif step.do == "resize":
             await self._stack.pool.resize(step.count)
         else:
-            await self._harms.do(step, slots, self.pace, rng)
+            await self._harm(step, slots, rng)
+
+    async def _harm(self, step: Step, slots: Sequence[Slot], rng: random.Random) -> None:
+        """Harm workers; actors until a job has met it, now and then another one: who was chosen may be cut off."""
+        before = self._harms.met(step.do)
+        await self._harms.do(step, slots, self.pace, rng)
+        if self._layer == "full" or step.do == "kill":
+            return
+        for look in range(1, LOOKS):
+            if self._harms.met(step.do) > before:
+                return
+            await self.sleep(0.05)
+            if look % ANOTHER_AFTER == 0:
+                await self._harms.do(step, slots, self.pace, rng)
 
     async def _on_wires(self, step: Step, rng: random.Random) -> None:
         proxy = self.proxy

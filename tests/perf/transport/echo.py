@@ -18,7 +18,7 @@ from poolproof.transport.stage import Heard, Player
 
 WORKERS = 2
 PEER_MS = 5.9
-"""What the executor that is rebuilt by hand took where targets were set in milliseconds: a slower machine scales them."""
+"""What the executor rebuilt by hand took where targets were set in milliseconds: a slower machine scales them."""
 
 
 def echo(payload: Any) -> Any:

@@ -21,6 +21,7 @@ from poolproof.history import Packed
 from poolproof.ledger import FAIL, INFO, INVOKES, OKS
 from poolproof.pool import pool as pools
 from poolproof.pool.bulk import Bulk
+from poolproof.pool.dispatch import Dispatch
 from poolproof.pool.job import Job
 from poolproof.pool.pool import Pool
 from poolproof.pool.settings import PoolSettings
@@ -239,3 +240,46 @@ async def test_more_than_may_wait_can_be_mapped() -> None:
         assert await one.map(range(500)) == list(range(500))
         with pytest.raises(PoolExhaustedError):
             await asyncio.gather(*(one.submit(number) for number in range(500)))
+
+
+async def lists_of_second_map(
+    count: int, patience_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> list[int]:
+    """Map many short requests, then so many with that patience; return how long the lists were then."""
+    given: list[int] = []
+    submit_list = Dispatch.submit_list
+
+    def noting(dispatch: Dispatch, payloads: Sequence[Any], *others: Any) -> Job:
+        given.append(len(payloads))
+        return submit_list(dispatch, payloads, *others)
+
+    monkeypatch.setattr(actor, "EACH_NS", 1 << 40)
+    monkeypatch.setattr(Dispatch, "submit_list", noting)
+    async with pool(most_ahead=64) as one:
+        await one.map(range(2_000))
+        given.clear()
+        monkeypatch.setattr(actor, "EACH_NS", patience_ns)
+        assert await one.map(range(count)) == list(range(count))
+    return given
+
+
+def test_the_next_map_begins_with_lists_as_long_as_the_last_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lists = simulation.run(lists_of_second_map(400, 1 << 40, monkeypatch))
+
+    assert lists == [64] * 6 + [16]
+
+
+def test_what_has_become_slow_is_handed_out_in_shorter_lists_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lists = simulation.run(lists_of_second_map(400, -1, monkeypatch))
+
+    assert (lists[0], lists[-1]) == (64, 1)
+
+
+def test_few_requests_are_shared_among_the_workers_though_longer_lists_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert simulation.run(lists_of_second_map(8, 1 << 40, monkeypatch)) == [2, 2, 2, 2]
