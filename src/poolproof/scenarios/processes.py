@@ -15,6 +15,7 @@ from poolproof.watch.procfs import Identity
 
 PERIOD_SECONDS: Final = 0.02
 """How long a slowed process runs before it stands still for some such periods."""
+LOOK_SECONDS: Final = 0.001
 DEEDS: Final[frozenset[Deed]] = frozenset({"kill", "pause", "slow", "starve"})
 
 
@@ -22,10 +23,10 @@ class Processes:
     """The processes that were harmed, and how each is made whole."""
 
     def __init__(self) -> None:
-        self._stopped: dict[Identity, asyncio.Task[None] | None] = {}
+        self._stopped: dict[Identity, asyncio.Task[None]] = {}
         self._limits: dict[Identity, tuple[int, int]] = {}
         self._killed: list[Identity] = []
-        self._still: Counter[int] = Counter()
+        self._still: dict[str, Counter[int]] = {"pause": Counter(), "slow": Counter()}
 
     def do(self, deed: Deed, victims: Iterable[Identity], most: float) -> None:
         """Do one deed to each; `most` is by how much to slow, or how many bytes more each may have."""
@@ -33,12 +34,9 @@ class Processes:
             if deed == "kill":
                 send_signal(who, signal.SIGKILL)
                 self._killed.append(who)
-            elif deed == "pause":
-                send_signal(who, signal.SIGSTOP)
-                self._stopped[who] = None
-            elif deed == "slow":
-                slowing = asyncio.get_running_loop().create_task(self._slow(who, most))
-                self._stopped[who] = slowing
+            elif deed in self._still:
+                harm = self._pause(who) if deed == "pause" else self._slow(who, most)
+                self._stopped[who] = asyncio.get_running_loop().create_task(harm)
             else:
                 self._limit(who, int(most))
 
@@ -58,13 +56,9 @@ class Processes:
         if deed == "starve":
             limits = [resource.prlimit(who.pid, resource.RLIMIT_AS)[0] for who in self._limited()]
             return f"limits in bytes: {limits[:5]}" if limits else None
-        if deed == "slow" and self._still.total():
-            return f"{self._still.total()} times in state T, says /proc: {', '.join(map(str, self._still))}"
-        mine = [
-            who for who, task in self._stopped.items() if (task is not None) == (deed == "slow")
-        ]
-        states = [state for who in mine if (state := procfs.state(who.pid))]
-        return f"states in /proc: {' '.join(states)}" if "T" in states else None
+        still = self._still.get(deed, Counter())
+        who = ", ".join(map(str, still))
+        return f"{still.total()} times in state T, says /proc: {who}" if still.total() else None
 
     def _limited(self) -> list[Identity]:
         return [who for who in self._limits if procfs.alive(who)]
@@ -72,8 +66,7 @@ class Processes:
     def heal(self) -> None:
         """Let all go on, and give every limit back."""
         for who, task in self._stopped.items():
-            if task is not None:
-                task.cancel()
+            task.cancel()
             send_signal(who, signal.SIGCONT)
         for who in self._limited():
             with suppress(OSError):
@@ -88,10 +81,18 @@ class Processes:
                 return None
         return "nobody stands still, and every limit is what it was"
 
+    async def _pause(self, who: Identity) -> None:
+        """Have a process stand still, and look until it does."""
+        while send_signal(who, signal.SIGSTOP):
+            if procfs.state(who.pid) == "T":
+                self._still["pause"][who.pid] += 1
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def _slow(self, who: Identity, factor: float) -> None:
         """Let a process run for one period, and stand still for `factor` periods, in turn."""
         while send_signal(who, signal.SIGSTOP):
             await asyncio.sleep(PERIOD_SECONDS * max(1.0, factor))
-            self._still[who.pid] += procfs.state(who.pid) == "T"
+            self._still["slow"][who.pid] += procfs.state(who.pid) == "T"
             send_signal(who, signal.SIGCONT)
             await asyncio.sleep(PERIOD_SECONDS)
