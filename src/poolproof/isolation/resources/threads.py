@@ -62,9 +62,15 @@ _KEPT_IDLE: Final = {
 }
 
 
+_BETWEEN: Final = "blockbuster.blockbuster"
+"""What stands between a thread and the lock that it waits for, where blockbuster looks for calls that block a loop."""
+
+
 def _idles(thread: threading.Thread) -> bool:
     waits_in = _KEPT_IDLE.get(getattr(getattr(thread, "_target", None), "__module__", ""))
     frame = frame_of(thread) if waits_in else None
+    while frame is not None and frame.f_globals.get("__name__") == _BETWEEN:
+        frame = frame.f_back
     return frame is not None and frame.f_code.co_name == waits_in
 
 
