@@ -1,6 +1,6 @@
 """Failures that are the same, told once: how often each was seen, by which seeds, and what is left of its plan."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -9,6 +9,8 @@ from poolproof.chaos.confirm import NEEDED
 from poolproof.checkers import Verdict, combine
 
 MOST_SEEDS = 20
+NOTHING = "none"
+"""By what a pool is broken that breaks a promise unharmed, as in the reports of `check`."""
 
 
 class Group(msgspec.Struct, kw_only=True):
@@ -58,6 +60,12 @@ class Groups:
     def __init__(self, menu: Menu) -> None:
         self.found: dict[str, Group] = {}
         self._files = {place.path: place.file for place in menu.places}
+
+    def unharmed(self, broken: Iterable[Broken]) -> None:
+        """Take in what the survey has seen twice with nothing done to the pool."""
+        for one in broken:
+            name = fingerprint(one, NOTHING)
+            self.found[name] = Group(fingerprint=name, fault=NOTHING, broken=one, hits=NEEDED)
 
     def add(self, case: Case) -> list[Group]:
         """Count a case; return the groups that are new."""
@@ -112,8 +120,16 @@ def _merge(into: Group, other: Group) -> None:
     into.least = into.least or other.least
 
 
-def verdict_of(groups: Groups, cases: Iterable[Case]) -> Verdict:
-    """Return the verdict of a campaign: what one case could not tell, others of its kind may have told."""
-    proven = any(case.verdict in ("valid", "by contract") for case in cases)
-    verdicts: list[Verdict] = ["valid"] if proven else []
+def unproven_kinds(cases: Iterable[Case]) -> tuple[str, ...]:
+    """Return the kinds of fault of which no case told anything: what one could not tell, another may have told."""
+    played = [(kind, case.verdict) for case in cases for kind in case.fault.split("+")]
+    told = {kind for kind, verdict in played if verdict != "unknown"}
+    return tuple(dict.fromkeys(kind for kind, _ in played if kind not in told))
+
+
+def verdict_of(groups: Groups, cases: Collection[Case], wanted: int) -> Verdict:
+    """Return the verdict of a campaign of so many seeds; nothing is valid that was not played and told."""
+    verdicts: list[Verdict] = ["valid"] if cases else []
+    if len(cases) < wanted or unproven_kinds(cases):
+        verdicts.append("unknown")
     return combine([*verdicts, *groups.verdicts()])

@@ -18,7 +18,7 @@ from poolproof import plan as plans
 from poolproof.campaign.tasks import Case, Least, Menu, Sighting
 from poolproof.chaos.crashpoints import Effect
 from poolproof.errors import UsageError
-from poolproof.plan import Plan
+from poolproof.plan import Plan, Target
 
 HEAD: Final = "campaign.json"
 CASES: Final = "cases.jsonl"
@@ -33,13 +33,15 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     """What makes a campaign the same campaign.
 
     Attributes:
-        menu: what can be done to the target.
+        target: as it was asked for.
+        menu: what can be done to it.
         faults: the kinds that were asked for.
         effects: what was to happen at crash points.
         null: whether every fault is replaced by nothing.
         schema: the version of this form.
     """
 
+    target: Target
     menu: Menu
     faults: tuple[str, ...]
     effects: tuple[Effect, ...]

@@ -6,12 +6,13 @@ is closed: whoever gave the task is gone then.
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import shutil
 import sys
 import time
 import traceback
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,8 +44,9 @@ from poolproof.chaos.shrink import Cut, Reduced, fewer, lower, reduce_async
 from poolproof.chaos.slots import Slots
 from poolproof.chaos.story import story
 from poolproof.chaos.stuck import CAUSES, primary
+from poolproof.chaos.tally import Judged, judged_unharmed
 from poolproof.chaos.trials import PARKED, Profile, Trials, declared
-from poolproof.checkers import Trial, Verdict, combine, judge
+from poolproof.checkers import Finding, Trial, Verdict, combine, judge
 from poolproof.checkers.receipts import no_receipt, unproven
 from poolproof.errors import PoolproofError
 from poolproof.faults import FAULTS
@@ -115,11 +117,7 @@ class _Performance:
         if task.effects and "processes" in profile.facts and profile.own_paths:
             plan = msgspec.structs.replace(_reference(target), warmup=0, jobs=2)
             places = await crashpoints.record(trials, plan, profile.own_paths)
-        unharmed = Trial(_reference(target), profile.reference.events)
-        broken = broken_in(unharmed)
-        if broken:
-            again = await trials.play(_reference(target))
-            broken = tuple(one for one in broken if shows(again, one))
+        broken = await _broken_unharmed(trials, target, profile)
         self.say(
             Menu(
                 target=target,
@@ -159,10 +157,13 @@ class _Performance:
 
     async def _cut(self, task: Cutting, trials: Trials, profile: Profile) -> None:
         shown: list[Trial] = []
+        undecided = 0
 
         async def fails(plan: Plan) -> Plan | None:
+            nonlocal undecided
             trial = await _played(trials, plan, profile)
             if not shows(trial, task.broken):
+                undecided += not came_to_its_end(trial)
                 return None
             shown[:] = [trial]
             return plan
@@ -170,10 +171,13 @@ class _Performance:
         left = await reduce_async(
             task.plan, fails, CUTS, most_runs=CUTTING_RUNS, seconds=task.seconds * CUTTING_SHARE
         )
+        minimal = (
+            left.one_minimal and not undecided
+        )  # what time cut short has not been shown to be needed
+        left, undecided = dataclasses.replace(left, one_minimal=minimal), 0
         repeats = [fails(left.plan) for _ in range(CONFIRMATIONS)]
         again = sum(plan is not None for plan in await asyncio.gather(*repeats))
-        times = CONFIRMATIONS if trials.slots.remaining() > 0 else again
-        self.say(_least(task, left, shown, again, times))
+        self.say(_least(task, left, shown, again, CONFIRMATIONS - undecided))
 
 
 async def _played(trials: Trials, plan: Plan, profile: Profile) -> Trial:
@@ -185,9 +189,27 @@ def _reference(target: Target) -> Plan:
     return Plan(target=target, warmup=jobs, bystanders=jobs, fresh=jobs)
 
 
+async def _broken_unharmed(trials: Trials, target: Target, profile: Profile) -> tuple[Broken, ...]:
+    """Return what the pool breaks with nothing done to it: in the reference, and once more."""
+    once = _reference(target)
+    twice = msgspec.structs.replace(once, lives=2)
+    first = Trial(once, profile.reference.events)
+    found = _in_all(judged_unharmed([first, await trials.play(twice)]))
+    if not found:
+        return ()
+    again = _in_all(judged_unharmed([await trials.play(once), await trials.play(twice)]))
+    seen = {(one.invariant, one.effect) for one in again}
+    return tuple(one for one in found if (one.invariant, one.effect) in seen)
+
+
+def _in_all(judged: Iterable[Judged]) -> tuple[Broken, ...]:
+    return tuple(one for _, findings in judged for one in broken_of(findings))
+
+
 def case_of(seed: int, trial: Trial, seconds: float) -> Case:
     """Return what came of a play."""
-    plan, broken, doubt = trial.plan, broken_in(trial), doubt_of(trial)
+    plan, findings = trial.plan, judge(trial, trial.reference)
+    broken, doubt = broken_of(findings), unproven(trial) or doubt_of(findings)
     quiet: Verdict = "unknown" if doubt else "valid"
     return Case(
         seed=seed,
@@ -202,22 +224,23 @@ def case_of(seed: int, trial: Trial, seconds: float) -> Case:
     )
 
 
-def doubt_of(trial: Trial) -> str:
-    """Return why a play in which nothing broke proves nothing; empty if it proves something.
+def doubt_of(findings: Iterable[Finding]) -> str:
+    """Return why nobody knows whether a proven play left the pool stuck; empty where that is known.
 
-    That one checker had nothing to judge is no doubt here: in another play it has.
+    That another checker had nothing to judge is no doubt here: in another play it has.
     """
-    if why := unproven(trial):
-        return why
-    findings = judge(trial, trial.reference)
     late = (f.reason for f in findings if f.invariant in CAUSES and f.verdict == "unknown")
     return next(late, "")
 
 
-def broken_in(trial: Trial) -> tuple[Broken, ...]:
-    """Return the promises that a play broke, without those that only follow from others."""
-    causes = (finding for finding, _ in primary(judge(trial, trial.reference)))
-    told = {(f.invariant, f.effect): f for f in causes}
+def came_to_its_end(trial: Trial) -> bool:
+    """Tell whether a play was not cut short by the end of the time: one that was says nothing."""
+    return bool(trial.events) and trial.judgement not in ("unjudged", "suspect")
+
+
+def broken_of(findings: Sequence[Finding]) -> tuple[Broken, ...]:
+    """Return the broken promises among these, without those that only follow from others."""
+    told = {(f.invariant, f.effect): f for f, _ in primary(findings)}
     return tuple(
         Broken(invariant, effect, finding.reason, finding.verdict)
         for (invariant, effect), finding in told.items()
@@ -229,7 +252,7 @@ def shows(trial: Trial, broken: Broken) -> bool:
     return any(
         (one.invariant, one.effect) == (broken.invariant, broken.effect)
         or (one.invariant in CAUSES and broken.invariant in CAUSES)
-        for one in broken_in(trial)
+        for one in broken_of(judge(trial, trial.reference))
     )
 
 
@@ -242,7 +265,8 @@ def _sighting(seed: int, name: str, trial: Trial) -> Sighting:
 
 
 def _least(task: Cutting, left: Reduced[Plan], shown: list[Trial], again: int, times: int) -> Least:
-    reasons = [one.reason for trial in shown for one in broken_in(trial)]
+    told = [one for trial in shown for one in broken_of(judge(trial, trial.reference))]
+    reasons = [one.reason for one in told if one.invariant == task.broken.invariant]
     return Least(
         fingerprint=task.fingerprint,
         plan=left.plan,
@@ -303,14 +327,15 @@ async def _main() -> None:
     transport, _ = await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    answers = os.dup(1)
-    os.dup2(2, 1)  # whatever else is printed is no answer
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)  # whatever else is printed is no answer
 
-    def say(message: Message) -> None:
-        os.write(answers, encode(message) + b"\n")
+        def say(message: Message) -> None:
+            answers.write(encode(message) + b"\n")
+            answers.flush()
 
-    if line := await reader.readline():
-        await serve(decode_task(line), say, reader)
+        if line := await reader.readline():
+            await serve(decode_task(line), say, reader)
     transport.close()
 
 

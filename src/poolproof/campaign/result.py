@@ -3,7 +3,7 @@
 import msgspec
 
 from poolproof.campaign.coverage import Covered
-from poolproof.campaign.grouping import Group, Groups, verdict_of
+from poolproof.campaign.grouping import Group, Groups, unproven_kinds, verdict_of
 from poolproof.campaign.kept import Kept
 from poolproof.campaign.tasks import Case, Menu
 from poolproof.checkers import Verdict
@@ -55,11 +55,13 @@ class CampaignResult(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a campaign found.
 
     Attributes:
-        verdict: invalid where a failure was confirmed.
+        verdict: invalid where a failure was confirmed; unknown where fewer seeds were played than asked for, or no play
+            of some kind of fault told anything.
         target: its name.
         seeds: how many were asked for; `played` how many of them have been.
         verdicts: how many plays came to which verdict.
         unknown: why plays told nothing, and how many.
+        unproven: the kinds of fault that were played, and of which no play told anything.
         pairs: how often each fault hit the pool in each state, by `fault x state`.
         points, points_struck: how many crash points there are, and at how many a worker was struck.
         missed_points, untried: those at which none was, and the kinds of fault without any receipt.
@@ -75,6 +77,7 @@ class CampaignResult(msgspec.Struct, frozen=True, kw_only=True):
     played: int
     verdicts: dict[str, int]
     unknown: dict[str, int]
+    unproven: tuple[str, ...]
     pairs: dict[str, int]
     points: int
     points_struck: int
@@ -103,7 +106,7 @@ def counted(
     points = len(menu.places) * len(menu.effects)
     found = sorted(groups.found.values(), key=lambda group: -group.hits)
     return CampaignResult(
-        verdict=verdict_of(groups, cases.values()),
+        verdict=verdict_of(groups, cases.values(), seeds),
         target=menu.target.name,
         seeds=seeds,
         played=len(cases),
@@ -112,6 +115,7 @@ def counted(
         pairs=dict(sorted(covered.pairs.items())),
         points=points,
         points_struck=points - len(missed),
+        unproven=unproven_kinds(cases.values()),
         missed_points=tuple(missed),
         untried=tuple(covered.untried(menu)),
         inapplicable=menu.inapplicable,

@@ -98,23 +98,21 @@ async def run_campaign(options: Options, executor: Executor, watcher: Watcher) -
 
 
 def _require_same(options: Options, head: Head) -> None:
-    asked = (
-        options.target.name,
-        options.target.workers,
-        options.faults,
-        options.effects,
-        options.null,
-    )
-    begun = (head.menu.target.name, head.menu.target.workers, head.faults, head.effects, head.null)
+    asked = {**msgspec.structs.asdict(options.target), **_what_is_done(options)}
+    begun = {**msgspec.structs.asdict(head.target), **_what_is_done(head)}
     if asked != begun:
         differs = [
-            f"{new!r} instead of {old!r}"
-            for new, old in zip(asked, begun, strict=True)
-            if new != old
+            f"{name} {new!r} instead of {begun[name]!r}"
+            for name, new in asked.items()
+            if new != begun[name]
         ]
         raise UsageError(
             f"expected the campaign that was begun in {options.directory}, got {', '.join(differs)}; give another --out"
         )
+
+
+def _what_is_done(asked: Options | Head) -> dict[str, object]:
+    return {"faults": asked.faults, "effects": asked.effects, "null": asked.null}
 
 
 async def _told(executor: Executor, task: Task) -> AsyncIterator[Message]:
@@ -165,16 +163,18 @@ class _Campaign:
         if not menus:
             raise CampaignError("expected a survey of the target, got no answer from who made it")
         head = Head(
-            menu=menus[0], faults=options.faults, effects=options.effects, null=options.null
+            target=options.target,
+            menu=menus[0],
+            faults=options.faults,
+            effects=options.effects,
+            null=options.null,
         )
         self.kept.begin(head)
         return head
 
     def _recall(self) -> None:
         """Take in what is kept, and what is found but not cut."""
-        for seed in (-1, -2) if self.menu.broken else ():  # the survey has seen it twice
-            unharmed = {"seed": seed, "verdict": "invalid", "fault": "none", "size": ""}
-            self._take_in(msgspec.convert({**unharmed, "broken": self.menu.broken}, Case))
+        self.groups.unharmed(self.menu.broken)
         for case in self.kept.cases():
             if case.seed in self._wanted:
                 self.cases[case.seed] = case

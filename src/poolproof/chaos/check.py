@@ -18,7 +18,15 @@ from poolproof.chaos.accept import Acceptance
 from poolproof.chaos.confirm import Violation, confirm
 from poolproof.chaos.result import FaultRow, PointEntry, Result, counted, ranges
 from poolproof.chaos.saved import SOURCES
-from poolproof.chaos.tally import NO_TIME, SWEEP, Tally, inapplicable_row, varied, verdict_of
+from poolproof.chaos.tally import (
+    NO_TIME,
+    SWEEP,
+    Tally,
+    inapplicable_row,
+    judged_unharmed,
+    varied,
+    verdict_of,
+)
 from poolproof.chaos.trials import Profile, Trials, declared, slots
 from poolproof.checkers import Trial, judge
 from poolproof.faults import FAULTS
@@ -155,13 +163,12 @@ class Inquiry:
             tasks.create_task(self._confirm_all(self.tally.point_violations()))
 
     async def _lives(self, profile: Profile) -> None:
-        """Judge the reference, and a second one in which the pool lives twice: what grows from life to life leaks."""
+        """Judge the reference, and a second one in which the pool lives twice."""
         reference = dataclasses.replace(profile.reference, plan=self.plan())
         twice = await self.trials.play(self.plan(lives=2))
-        leaks = tuple(finding for finding in judge(twice) if finding.invariant == "leak")
-        others = tuple(finding for finding in judge(reference) if finding.invariant != "leak")
-        self.tally.found["none"] = [(reference, others), (twice, leaks)]
-        self.tally.row("none", "nothing: the pool starts, works and stops", (*others, *leaks))
+        self.tally.found["none"] = judged_unharmed([reference, twice])
+        told = tuple(finding for _, findings in self.tally.found["none"] for finding in findings)
+        self.tally.row("none", "nothing: the pool starts, works and stops", told)
 
     def _not_tried(self, why: str) -> None:
         for kind in self.options.faults:

@@ -7,8 +7,8 @@ from poolproof.chaos.confirm import weigh
 from poolproof.chaos.crashpoints import Place, judged
 from poolproof.chaos.result import Entry, PointEntry, Result, counted
 from poolproof.chaos.saved import Run, without_reference
-from poolproof.chaos.tally import Tally, varied, verdict_of
-from poolproof.checkers import Finding, Trial, classify, judge
+from poolproof.chaos.tally import Tally, judged_unharmed, varied, verdict_of
+from poolproof.checkers import Trial, classify, judge
 from poolproof.errors import UsageError
 
 Key = tuple[str, str, str]
@@ -55,20 +55,12 @@ def _judge_faults(run: Run, tally: Tally) -> None:
         if not trials:
             tally.rows[row.fault] = row
         elif row.fault == "none":
-            tally.found["none"] = _unharmed(trials)
+            tally.found["none"] = judged_unharmed(map(without_reference, trials))
             told = tuple(finding for _, findings in tally.found["none"] for finding in findings)
             tally.row("none", row.does, told)
         else:
             tally.found[row.fault] = [(trial, judge(trial, trial.reference)) for trial in trials]
             tally.summarise(row.fault)
-
-
-def _unharmed(trials: list[Trial]) -> list[tuple[Trial, tuple[Finding, ...]]]:
-    """Judge what nothing was done to: leaks by the trial in which the pool lives twice, the rest by the other one."""
-    return [
-        (trial, tuple(f for f in judge(trial) if (f.invariant == "leak") == (trial.plan.lives > 1)))
-        for trial in map(without_reference, trials)
-    ]
 
 
 def _points(run: Run) -> dict[PointEntry, Trial | None]:

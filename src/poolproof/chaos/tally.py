@@ -21,6 +21,17 @@ SWEEP = "crash-points"
 Judged = tuple[Trial, tuple[Finding, ...]]
 
 
+def judged_unharmed(trials: Iterable[Trial]) -> list[Judged]:
+    """Judge what nothing was done to: leaks by the trial in which the pool lives twice, the rest by the other one.
+
+    What one life leaves behind is what every trial is compared with; what grows from life to life leaks.
+    """
+    return [
+        (trial, tuple(f for f in judge(trial) if (f.invariant == "leak") == (trial.plan.lives > 1)))
+        for trial in trials
+    ]
+
+
 class Tally:
     """All that is known of a target so far.
 

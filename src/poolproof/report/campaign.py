@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from poolproof.campaign.coverage import Covered
+from poolproof.campaign.grouping import NOTHING, Groups
 from poolproof.campaign.grouping import Group as FailureGroup
-from poolproof.campaign.grouping import Groups
 from poolproof.campaign.result import CampaignResult, Failure
 from poolproof.campaign.running import Watcher
 from poolproof.campaign.states import STATES
@@ -223,7 +223,7 @@ def _show_failure(console: Console, failure: Failure) -> None:
     some = ", ".join(map(str, failure.seeds[:MOST_NAMES]))
     more = ", ..." if failure.hits > MOST_NAMES else ""
     lines = [f"seen by {_many(failure.hits, 'seed')}: {some}{more}"]
-    if failure.fault == "none":
+    if failure.fault == NOTHING:
         lines = ["seen twice, with nothing broken: mend that first"]
     if failure.points:
         lines.append(f"at {_some(failure.points)}")
@@ -246,6 +246,11 @@ def _show_gaps(console: Console, result: CampaignResult) -> None:
         console.print(Text(f"  not struck: {_some(result.missed_points)}"))
     if result.untried:
         console.print(Text(f"not tried, or without a receipt: {_some(result.untried)}"))
+    if result.unproven:
+        console.print(Text(f"nothing is known of: {_some(result.unproven)}"))
+    if result.played < result.seeds:
+        left = _many(result.seeds - result.played, "seed")
+        console.print(Text(f"not played: {left}; the same command plays them, where time was over"))
     for reason, times in list(result.unknown.items())[:MOST_NAMES]:
         console.print(Text(f"unknown, {times} times: {reason}"))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from poolproof.campaign.grouping import MOST_SEEDS, Groups, verdict_of
+from poolproof.campaign.grouping import MOST_SEEDS, Groups, unproven_kinds, verdict_of
 from poolproof.campaign.tasks import Case, fingerprint
 from tests.unit.campaign.data import LEFT, LOST, case, least, menu
 
@@ -90,7 +90,30 @@ def test_the_verdict_is_that_of_the_failures_and_of_what_was_proven() -> None:
     sound, vacuous = case(0), case(1, verdict="unknown")
     broken = [case(2, "kill-busy", LOST), case(3, "kill-busy", LOST)]
 
-    assert verdict_of(groups(sound, vacuous), [sound, vacuous]) == "valid"
-    assert verdict_of(groups(vacuous), [vacuous]) == "unknown"
-    assert verdict_of(groups(sound, *broken), [sound, *broken]) == "invalid"
-    assert verdict_of(groups(sound, broken[0]), [sound, broken[0]]) == "unknown"
+    assert verdict_of(groups(sound, vacuous), [sound, vacuous], 2) == "valid"
+    assert verdict_of(groups(vacuous), [vacuous], 1) == "unknown"
+    assert verdict_of(groups(sound, *broken), [sound, *broken], 3) == "invalid"
+    assert verdict_of(groups(sound, broken[0]), [sound, broken[0]], 2) == "unknown"
+
+
+def test_a_campaign_that_was_not_played_to_its_end_is_not_valid() -> None:
+    assert verdict_of(groups(case(0)), [case(0)], 2) == "unknown"
+    assert verdict_of(groups(), [], 2) == "unknown"
+
+
+def test_a_kind_of_fault_of_which_nothing_was_told_leaves_it_unknown() -> None:
+    silent = case(1, "one-core+kill-busy", verdict="unknown")
+    played = [case(0), silent]
+
+    assert unproven_kinds(played) == ("one-core",)
+    assert verdict_of(groups(*played), played, 2) == "unknown"
+    told = [*played, case(2, "one-core")]
+    assert verdict_of(groups(*told), told, 3) == "valid"
+
+
+def test_what_is_broken_unharmed_was_seen_twice_and_has_no_seed() -> None:
+    found = groups()
+    found.unharmed([LOST])
+    one = next(iter(found.found.values()))
+
+    assert (one.fault, one.verdict, one.seeds) == ("none", "invalid", [])

@@ -7,7 +7,7 @@ import pytest
 from poolproof.campaign.kept import CASES, HEAD, Head, Kept
 from poolproof.campaign.tasks import Sighting
 from poolproof.errors import UsageError
-from tests.unit.campaign.data import LOST, case, least, menu, plan
+from tests.unit.campaign.data import LOST, TARGET, case, least, menu, plan
 
 pytestmark = pytest.mark.unit
 
@@ -30,7 +30,7 @@ def test_nothing_is_kept_yet_in_a_new_directory(tmp_path: Path) -> None:
 
 
 def test_what_was_begun_is_read_again(tmp_path: Path) -> None:
-    head = Head(menu=menu(broken=(LOST,)), faults=("kill-busy",), effects=("kill",))
+    head = Head(target=TARGET, menu=menu(broken=(LOST,)), faults=("kill-busy",), effects=("kill",))
     Kept(tmp_path).begin(head)
 
     assert Kept(tmp_path).head() == head
@@ -45,7 +45,7 @@ def test_what_is_no_campaign_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_another_version_is_refused(tmp_path: Path) -> None:
-    Kept(tmp_path).begin(Head(menu=menu(), faults=(), effects=(), schema=99))
+    Kept(tmp_path).begin(Head(target=TARGET, menu=menu(), faults=(), effects=(), schema=99))
 
     with pytest.raises(UsageError, match=r"schema 1 in .*, got 99; give another --out"):
         Kept(tmp_path).head()

@@ -165,7 +165,8 @@ def test_what_was_found_and_not_cut_is_cut_by_the_next_run(tmp_path: Path) -> No
     [
         ({"faults": ("kill-idle",)}, r"\('kill-idle',\) instead of \('kill-busy',\)"),
         ({"effects": ()}, r"\(\) instead of \('kill',\)"),
-        ({"target": msgspec.structs.replace(TARGET, workers=5)}, "5 instead of 2"),
+        ({"target": msgspec.structs.replace(TARGET, workers=5)}, "workers 5 instead of 2"),
+        ({"target": msgspec.structs.replace(TARGET, promises={"retries": 1})}, "promises"),
         ({"null": True}, "True instead of False"),
     ],
 )

@@ -47,6 +47,7 @@ def result(*failures: Failure, **fields: Any) -> CampaignResult:
         "played": 90,
         "verdicts": {"valid": 81, "invalid": 9},
         "unknown": {"no receipt that one-core took effect": 4},
+        "unproven": ("one-core",),
         "pairs": {
             "kill-busy x all work": 7,
             "kill-idle x idle": 2,
@@ -88,6 +89,8 @@ def test_what_was_not_tried_is_said() -> None:
     assert "crash points: 3 of 5 struck" in text
     assert "not struck: pool.py:12 kill, pool.py:13 kill" in text
     assert "not tried, or without a receipt: one-core" in text
+    assert "nothing is known of: one-core" in text
+    assert "not played: 10 seeds; the same command plays them" in text
     assert "unknown, 4 times: no receipt that one-core took effect" in text
 
 
