@@ -7,7 +7,7 @@
 #                  .poolproof/performance/report.md, with a picture where matplotlib is (poolproof[perf])
 #   scripts/run_performance_tests.sh --micro
 #                  no tests: has pyperf measure the functions of tests/perf/micro.py, which takes two minutes, keeps
-#                  .poolproof/performance/micro.json, and compares it with docs/baselines/micro.json, where that is
+#                  .poolproof/performance/micro.pyperf.json, and compares with docs/baselines/micro.json; 3: inconclusive
 #   scripts/run_performance_tests.sh --full
 #                  all of them; then plays the planned loads, which takes 20 minutes, and writes docs/planned_loads
 #
@@ -34,10 +34,11 @@ quick() {
 }
 
 micro() {
-  local kept=docs/baselines/micro.json out=.poolproof/performance/micro.json
-  mkdir -p "${out%/*}"
-  python -m poolproof bench "tests/perf/micro.py:frame,events,queue,permit,pick,recorded" --micro --for 100ms --pyperf "$out"
-  [[ ! -e $kept ]] || python -m pyperf compare_to --table "$kept" "$out"
+  local kept=docs/baselines out=.poolproof/performance
+  mkdir -p "$out"
+  python -m poolproof bench "tests/perf/micro.py:frame,events,queue,permit,pick,recorded" --micro --for 100ms \
+    --pyperf "$out/micro.pyperf.json" --json "$out/micro.json"
+  [[ ! -e $kept/micro.json ]] || python -m poolproof baseline compare micro "$out/micro.json" --dir "$kept" --effect 20
 }
 
 full() {

@@ -5,7 +5,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -14,7 +14,11 @@ from poolproof.bench.result import BenchResult, Measure
 from poolproof.comparison import EFFECT, Comparison, compare_samples
 from poolproof.errors import UsageError
 from poolproof.latency import Histogram
+from poolproof.load.recovery import Curve
 from poolproof.load.result import LoadResult
+
+if TYPE_CHECKING:
+    from poolproof.scenarios import Report
 
 DIRECTORY: Final = Path(".poolproof", "baselines")
 SCHEMA: Final = 1
@@ -56,14 +60,16 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_results(paths: Iterable[Path]) -> BenchResult:
-    """Return what files hold that `bench --json` or `load --json` wrote; the samples of several are put together.
+    """Return what is in files by `bench --json`, `load --json` or `scenario --json`; several are put together.
 
     Raises:
         UsageError: there is no such file, it is none of these, or they are of different machines.
     """
     results = [_read(path) for path in paths]
     if not results:
-        raise UsageError("expected a file that `bench --json` or `load --json` wrote, got none")
+        raise UsageError(
+            "expected a file that `bench --json`, `load --json` or `scenario --json` wrote, got none"
+        )
     first = results[0]
     for other in results[1:]:
         if different := fingerprint.differences(first.fingerprint, other.fingerprint):
@@ -73,18 +79,20 @@ def read_results(paths: Iterable[Path]) -> BenchResult:
 
 def _read(path: Path) -> BenchResult:
     try:
-        data = msgspec.json.decode(path.read_bytes())
+        data: Any = msgspec.json.decode(path.read_bytes())
         if isinstance(data, dict) and "measures" in data:
             return msgspec.convert(data, BenchResult)
-        loads = msgspec.convert(data if isinstance(data, list) else [data], list[LoadResult])
-        return of_loads(loads)
+        told: list[Any] = msgspec.convert(data if isinstance(data, list) else [data], list[Any])
+        if told and isinstance(told[0], dict) and "scenario" in told[0]:
+            return _of_reports(told)
+        return of_loads(msgspec.convert(told, list[LoadResult]))
     except OSError as error:
         raise UsageError(
-            f"expected a file that `bench --json` or `load --json` wrote, got {error}"
+            f"expected a file that `bench --json`, `load --json` or `scenario --json` wrote, got {error}"
         ) from error
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"expected what `bench --json` or `load --json` wrote in {path}, got: {error}"
+            f"expected what `bench --json`, `load --json` or `scenario --json` wrote in {path}, got: {error}"
         ) from error
 
 
@@ -95,26 +103,40 @@ def of_loads(results: Sequence[LoadResult]) -> BenchResult:
         UsageError: one of them is void: it proves nothing, so it is no baseline; or there is none.
     """
     if not results:
-        raise UsageError("expected what `bench --json` or `load --json` wrote, got no load")
-    found: dict[tuple[str, str], list[float]] = {}
+        raise UsageError(
+            "expected what `bench --json`, `load --json` or `scenario --json` wrote, got no load"
+        )
     for result in results:
         if result.verdict == "void":
             raise UsageError(
                 f"expected loads that were offered, got a void one: {result.reasons[0]}"
             )
-        for name, unit, value in _load_samples(result):
-            found.setdefault((name, unit), []).append(value)
+    samples = (sample for result in results for sample in _load_samples(result))
+    name, facts = results[0].plan.target.name, results[0].fingerprint
+    return _as_bench(name, samples, facts, (results[0].load_before, results[-1].load_after))
+
+
+def _as_bench(
+    name: str,
+    samples: Iterable[tuple[str, str, float]],
+    facts: dict[str, Any],
+    load: Iterable[float],
+) -> BenchResult:
+    found: dict[tuple[str, str], list[float]] = {}
+    for measure, unit, value in samples:
+        found.setdefault((measure, unit), []).append(value)
+    before, after = load
     return BenchResult(
-        target=results[0].plan.target.name,
+        target=name,
         measures=tuple(
             Measure(name=name, unit=unit, better="less", samples=tuple(values))
             for (name, unit), values in found.items()
         ),
         latency=Histogram().summary(),
         failures={},
-        fingerprint=results[0].fingerprint,
-        load_before=results[0].load_before,
-        load_after=results[-1].load_after,
+        fingerprint=facts,
+        load_before=before,
+        load_after=after,
     )
 
 
@@ -123,11 +145,48 @@ def _load_samples(result: LoadResult) -> Iterator[tuple[str, str, float]]:
     for name in ("p50", "p99", "p999"):
         yield f"latency {name}, {how}", "s", getattr(result.latency, name) * _MS
     for curve in result.curves:
-        for name in ("detected", "repaired", "dip"):
-            value: float | None = getattr(curve, f"{name}_ms")
-            if value is not None:
-                yield f"{curve.fault} {name}, {how}", "s", max(value, _NOTHING) * _MS
-        yield f"{curve.fault} depth, {how}", "%", max(100 * curve.depth, _NOTHING)
+        yield from _curve_samples(curve, how)
+
+
+def _curve_samples(curve: Curve, how: str) -> Iterator[tuple[str, str, float]]:
+    """Yield what a curve is compared by; one that did not come back has no time of repair, but counts as such."""
+    for name in ("detected", "repaired", "dip"):
+        value: float | None = getattr(curve, f"{name}_ms")
+        if value is not None:
+            yield f"{curve.fault} {name}, {how}", "s", max(value, _NOTHING) * _MS
+    yield f"{curve.fault} depth, {how}", "%", max(100 * curve.depth, _NOTHING)
+    yield (
+        f"{curve.fault} not repaired, {how}",
+        "%",
+        100.0 if curve.repaired_ms is None else _NOTHING,
+    )
+
+
+def _of_reports(told: list[Any]) -> BenchResult:
+    from poolproof.scenarios import Report  # noqa: PLC0415 - 0.15 s, which other files need not cost
+
+    return of_plays(msgspec.convert(told, list[Report]))
+
+
+def of_plays(reports: "Sequence[Report]") -> BenchResult:
+    """Return plays of a scenario as measures: of the curve of recovery a sample each.
+
+    Raises:
+        UsageError: one of them proves nothing, or has no curve.
+    """
+    for report in reports:
+        if report.curve is None or report.verdict not in ("valid", "invalid"):
+            raise UsageError(
+                f"expected plays with a curve and a receipt for each deed, got seed {report.seed}: {report.verdict}"
+            )
+    samples = (
+        sample
+        for report in reports
+        if report.curve is not None
+        for sample in _curve_samples(report.curve, f"on {report.where}")
+    )
+    load = (float(report.fingerprint.get("load", 0.0)) for report in (reports[0], reports[-1]))
+    return _as_bench(reports[0].scenario, samples, reports[0].fingerprint, load)
 
 
 def _together(results: Sequence[BenchResult]) -> Iterator[Measure]:

@@ -4,9 +4,10 @@ import functools
 import hashlib
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +16,17 @@ MACHINE: Final = ("cpu", "cores", "memory_gib", "system", "architecture")
 TOLD: Final = ("python", "packages", "kernel", "governor")
 """What is told where it differs, and does not forbid a comparison: it may be what is compared."""
 _SPINS: Final = 20_000
+_ASK: Final = """
+import platform
+from importlib import metadata
+print(platform.python_version())
+print("\\n".join(sorted(f"{one.metadata['Name']}=={one.version}" for one in metadata.distributions())), end="")
+"""
 
 
-def take() -> dict[str, Any]:
-    """Return the facts of this machine and interpreter, as JSON has them."""
+def take(python: str = sys.executable) -> dict[str, Any]:
+    """Return the facts of this machine, and of the interpreter by which something was measured, as JSON has them."""
+    version, packages = _interpreter(python)
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count() or 0,
@@ -26,8 +34,8 @@ def take() -> dict[str, Any]:
         "system": platform.system(),
         "architecture": platform.machine(),
         "kernel": platform.release(),
-        "python": platform.python_version(),
-        "packages": _packages(),
+        "python": version,
+        "packages": packages,
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "unknown",
         "load": os.getloadavg()[0],
     }
@@ -67,10 +75,15 @@ def _cpu() -> str:
 
 
 @functools.cache
-def _packages() -> str:
-    """Return a short digest of the packages and versions that this process found installed; a tenth of a second."""
-    found = sorted(f"{d.name}=={d.version}" for d in metadata.distributions())
-    return hashlib.sha256("\n".join(found).encode()).hexdigest()[:16]
+def _interpreter(python: str) -> tuple[str, str]:
+    """Return an interpreter's version, and a short digest of its packages and their versions; a tenth of a second."""
+    command = [python, "-c", _ASK]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - the target's own
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", "unknown"
+    version, _, packages = told.stdout.partition("\n")
+    return version, hashlib.sha256(packages.encode()).hexdigest()[:16]
 
 
 def _read(path: str) -> str:

@@ -251,7 +251,6 @@ def test_a_pool_that_answers_nothing_right_is_an_error_of_the_target(tmp_path: P
         checked(tmp_path, "stranger:Pool")
 
 
-@pytest.mark.slow
 def test_what_one_trial_did_to_a_lock_from_the_import_is_not_held_against_the_next(
     tmp_path: Path,
 ) -> None:

@@ -14,6 +14,8 @@ from poolproof.bench.result import BenchResult, Measure
 from poolproof.cli import main
 from poolproof.errors import UsageError
 from poolproof.latency import Histogram
+from poolproof.load.recovery import Curve
+from poolproof.scenarios import Report
 from tests.integration.report.test_load import result as load_result
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("sigterm_kept")]
@@ -53,8 +55,11 @@ def measured(
 
 
 def verdicts(old: BenchResult, new: BenchResult, **options: Any) -> list[str]:
-    kept = baseline.Baseline(name="old", saved_at="2026-01-01", result=old)
-    return [one.comparison.verdict for one in baseline.compare(kept, new, **options)]
+    return [one.comparison.verdict for one in baseline.compare(baseline_of(old), new, **options)]
+
+
+def baseline_of(result: BenchResult) -> baseline.Baseline:
+    return baseline.Baseline(name="old", saved_at="2026-01-01", result=result)
 
 
 def test_the_same_is_the_same_and_a_change_is_one_for_times_and_rates() -> None:
@@ -157,6 +162,7 @@ def test_of_a_load_latencies_and_the_whole_curve_of_recovery_are_kept() -> None:
         "freeze-all repaired": ("s", pytest.approx(0.012)),
         "freeze-all dip": ("s", pytest.approx(6.0)),
         "freeze-all depth": ("%", 100.0),
+        "freeze-all not repaired": ("%", 0.001),
     }
     assert {"latency p50", "latency p99", "latency p999"} < found.keys()
     assert kept.fingerprint == {"cores": 96}  # of where it was measured, not of where it is kept
@@ -167,9 +173,77 @@ def test_a_void_load_is_no_baseline() -> None:
         baseline.of_loads([load_result(verdict="void", reasons=("it was late",))])
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"measures": 3}', "[{}]"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"measures": 3}', "[{}]", "[3]", '{"scenario": 3}']
+)
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "result.json"
     path.write_text(content)
-    with pytest.raises(UsageError, match="`bench --json` or `load --json`"):
+    with pytest.raises(UsageError, match="`bench --json`, `load --json` or `scenario --json`"):
         baseline.read_results([path])
+
+
+def plays(*repaired_ms: float | None, fingerprint: dict[str, Any] | None = None) -> list[Report]:
+    curve = Curve(
+        fault="two-die",
+        at_ms=1.0,
+        heal_ms=None,
+        detected_ms=None,
+        repaired_ms=1.0,
+        depth=0,
+        dip_ms=0,
+    )
+    facts = {"clock": "virtual"} if fingerprint is None else fingerprint
+    return [
+        Report(
+            scenario="two-die",
+            where="mock",
+            seed=seed,
+            verdict="valid",
+            judgements=(),
+            curve=msgspec.structs.replace(curve, repaired_ms=ms),
+            fingerprint=facts,
+        )
+        for seed, ms in enumerate(repaired_ms)
+    ]
+
+
+def times(number: int, middle: float) -> list[float]:
+    rng = Random(number)
+    return [middle * math.exp(rng.gauss(0, 0.05)) for _ in range(20)]
+
+
+def test_the_curves_of_plays_are_read_from_a_file_and_compared(tmp_path: Path) -> None:
+    results = []
+    for name, middle in (("old", 50), ("alike", 50), ("slow", 80)):
+        path = tmp_path / f"{name}.json"
+        path.write_bytes(msgspec.json.encode(plays(*times(len(name), middle))))
+        results.append(baseline.read_results([path]))
+    old, alike, slow = results
+
+    repaired = [one.name for one in old.measures].index("two-die repaired, on mock")
+    assert verdicts(old, alike, effect=0.1)[repaired] == "same"
+    assert verdicts(old, slow, effect=0.1)[repaired] == "slower"
+    assert old.fingerprint == {"clock": "virtual"}  # the same on every machine
+
+
+@pytest.mark.parametrize(("never", "verdict"), [(0, "same"), (5, "inconclusive"), (12, "slower")])
+def test_pools_that_do_not_come_back_are_no_faster_for_it(never: int, verdict: str) -> None:
+    old = baseline.of_plays(plays(*times(1, 50)))
+    new = baseline.of_plays(plays(*times(2, 50)[never:], *[None] * never))
+
+    place = [one.name for one in new.measures].index("two-die not repaired, on mock")
+    assert verdicts(old, new)[place] == verdict
+
+
+@pytest.mark.parametrize("changes", [{"verdict": "unknown"}, {"curve": None}])
+def test_a_play_that_proves_nothing_is_no_baseline(changes: dict[str, Any]) -> None:
+    (play,) = plays(1.0)
+    with pytest.raises(UsageError, match="expected plays with a curve and a receipt"):
+        baseline.of_plays([msgspec.structs.replace(play, **changes)])
+
+
+def test_virtual_time_and_that_of_a_machine_are_not_compared() -> None:
+    old, new = (baseline.of_plays(plays(1.0, fingerprint=f)) for f in ({}, fingerprint.take()))
+    with pytest.raises(UsageError, match="a machine like this one"):
+        baseline.compare(baseline_of(old), new)

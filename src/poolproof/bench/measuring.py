@@ -109,7 +109,7 @@ async def bench(options: Options, say: Say) -> BenchResult:
         measures=found.measures(),
         latency=latency,
         failures=found.failures,
-        fingerprint=fingerprint.take(),
+        fingerprint=fingerprint.take(options.target.python),
         load_before=before,
         load_after=os.getloadavg()[0],
     )

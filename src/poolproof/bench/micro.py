@@ -51,7 +51,7 @@ def measure(functions: str, *, python: str, processes: int, seconds: float, out:
         raise TargetError(f"expected {functions} to be measured by pyperf, which ended with {code}")
 
 
-def read(file: Path, target: str, load_before: float) -> BenchResult:
+def read(file: Path, target: str, load_before: float, python: str) -> BenchResult:
     """Return what pyperf wrote: all its values, as samples of one measure a function."""
     suite = _pyperf().BenchmarkSuite.load(str(file))
     return BenchResult(
@@ -62,7 +62,7 @@ def read(file: Path, target: str, load_before: float) -> BenchResult:
         ),
         latency=Histogram().summary(),
         failures={},
-        fingerprint=fingerprint.take(),
+        fingerprint=fingerprint.take(python),
         load_before=load_before,
         load_after=os.getloadavg()[0],
     )

@@ -15,7 +15,6 @@ from poolproof.cli import session, targeting
 from poolproof.errors import UsageError
 from poolproof.load import mix
 from poolproof.report import bench as report
-from poolproof.report import pictures
 
 HELP: Final = "measure a pool: start, latency, throughput, scaling, replacement, memory"
 EXIT: Final = {"faster": 0, "same": 0, "slower": 1, "inconclusive": 3}
@@ -51,10 +50,9 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, show, and return the exit code."""
     targeting.at_least("--rounds", arguments.rounds, 1)
-    for path in (arguments.json, arguments.pyperf, arguments.plot):
+    for path in (arguments.json, arguments.pyperf):
         session.writable_file(path)
-    if arguments.plot and not pictures.available():
-        raise UsageError("expected matplotlib for --plot, got none; install poolproof[perf]")
+    session.drawable_file(arguments.plot)
     if arguments.micro:
         return _micro(arguments)
     with session.leased() as lease:
@@ -83,17 +81,18 @@ def _micro(arguments: argparse.Namespace) -> int:
     if arguments.against or arguments.mix or arguments.plot:
         raise UsageError("expected --micro without --against, --mix and --plot: they are for pools")
     before, name = os.getloadavg()[0], targeting.named(arguments.target, Path.cwd())
+    python = targeting.interpreter(arguments.python)
     with tempfile.TemporaryDirectory() as place:
         out = arguments.pyperf or Path(place) / "pyperf.json"
         micro.measure(
             name,
-            python=targeting.interpreter(arguments.python),
+            python=python,
             processes=arguments.rounds,
             seconds=mix.seconds(arguments.seconds),
             out=out,
         )
         if arguments.json:
-            _save(micro.read(out, arguments.target, before), arguments.json)
+            _save(micro.read(out, arguments.target, before, python), arguments.json)
     return 0
 
 

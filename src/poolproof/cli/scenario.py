@@ -1,19 +1,30 @@
 """`poolproof scenario NAME|FILE.toml [TARGET]`: harm a pool as a scenario says, and judge it by numbers."""
 
 import argparse
+import contextlib
 import random
 import sys
+import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from poolproof.cli import check, session
+from poolproof.cli import session, targeting
 from poolproof.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from poolproof.scenarios import Report, Scenario
 
 HELP: Final = "harm a pool as a scenario says, under load, heal it, and judge it by numbers"
 STACK: Final = "poolproof.stack"
 """The target that is our own stack, on the layer of `--layer`."""
+MOST_TIMES: Final = 10_000
+MOST_PACE: Final = 100
+_BESIDE_SECONDS: Final = 2.0
+"""About what a play on processes takes besides its load."""
 
 
 def add_parser(commands: Any) -> None:
@@ -25,42 +36,95 @@ def add_parser(commands: Any) -> None:
     add("target", nargs="?", default=STACK, help=f"as for check (default: our own, {STACK})")
     add("--layer", default="mock", help="of our own stack: mock (default), bridge_mock or full")
     add("--seed", type=int, help="decides whatever is drawn (default: a new one, which is printed)")
+    add("--times", type=int, default=1, metavar="N", help="play it N times, each with its own seed")
+    add("--rate", type=float, help="jobs a second besides, whatever is answered: a finer curve")
     add("--pace", type=float, help="real seconds for each of the scenario's (default 0.1)")
     add("--deadline", type=float, default=10.0, metavar="SECONDS", help="bound of the factory")
     add("--python", default=sys.executable, metavar="PATH", help="what runs the target")
-    add("--json", type=Path, metavar="FILE", help="write the report to FILE")
-    parser.set_defaults(adapter=None, own=None, promise=[], workers=2, jobs=None, time=60.0)
+    add("--json", type=Path, metavar="FILE", help="write the report to FILE, or all of them")
+    add("--plot", type=Path, metavar="FILE", help="draw the last play's curve of recovery to FILE")
+    parser.set_defaults(adapter=None, workers=2)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play the scenario, print its report, and return the exit code of its verdict."""
-    from poolproof.scenarios import SCENARIOS  # noqa: PLC0415 - other commands need not pay for it
-    from poolproof.scenarios.data import load_file  # noqa: PLC0415
-    from poolproof.scenarios.playing import ended, known  # noqa: PLC0415
+    """Play the scenario, print its report, and return the exit code of the worst verdict."""
+    from poolproof.report import pictures  # noqa: PLC0415 - other commands need not pay for it
+    from poolproof.scenarios import SCENARIOS  # noqa: PLC0415
+    from poolproof.scenarios.playing import ended  # noqa: PLC0415
 
     if arguments.scenario is None:
         for one in SCENARIOS.values():
             print(f"{one.name:<26}{one.does}  ({', '.join(one.layers)})")
         return 0
-    if arguments.pace is not None and not 0 < arguments.pace <= 100:  # noqa: PLR2004 - a bound
-        raise UsageError(f"expected --pace to be above 0 and at most 100, got {arguments.pace:g}")
-    session.writable_file(arguments.json)
-    name = arguments.scenario
-    scenario = load_file(Path(name)) if name.endswith(".toml") else known(SCENARIOS, name)
+    scenario = _asked(arguments)
     seed: int | None = arguments.seed
     if seed is None:
         seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}   scenario {scenario.name}   target {arguments.target}", flush=True)
-    report = _played(scenario, arguments, seed)
-    _show(report)
+    takes = _takes(scenario, arguments)
+    print(f"seed {seed}   scenario {scenario.name}   target {arguments.target}{takes}", flush=True)
+    reports = _played(scenario, arguments, range(seed, seed + arguments.times))
     if arguments.json:
-        arguments.json.write_bytes(
-            msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+        data = msgspec.json.encode(reports if arguments.times > 1 else reports[0])
+        arguments.json.write_bytes(msgspec.json.format(data, indent=2) + b"\n")
+    if arguments.plot:
+        pictures.recovery(reports[-1], arguments.plot)
+    return ended(reports)
+
+
+def _asked(arguments: argparse.Namespace) -> "Scenario":
+    """Return the scenario that is asked for; nothing is begun before all that is asked for can be done."""
+    from poolproof.scenarios import SCENARIOS  # noqa: PLC0415
+    from poolproof.scenarios.data import check, load_file  # noqa: PLC0415
+    from poolproof.scenarios.playing import known  # noqa: PLC0415
+
+    if arguments.pace is not None and not 0 < arguments.pace <= MOST_PACE:
+        raise UsageError(
+            f"expected --pace to be above 0 and at most {MOST_PACE}, got {arguments.pace:g}"
         )
-    return ended(report)
+    if not 1 <= arguments.times <= MOST_TIMES:
+        raise UsageError(f"expected --times from 1 to {MOST_TIMES}, got {arguments.times}")
+    session.writable_file(arguments.json)
+    session.drawable_file(arguments.plot)
+    name = arguments.scenario
+    scenario = load_file(Path(name)) if name.endswith(".toml") else known(SCENARIOS, name)
+    if arguments.rate is not None:
+        load = msgspec.structs.replace(scenario.load, rate=arguments.rate)
+        scenario = msgspec.structs.replace(scenario, load=load)
+        check(scenario)
+    return scenario
 
 
-def _played(scenario: Any, arguments: argparse.Namespace, seed: int) -> Any:
+def _takes(scenario: "Scenario", arguments: argparse.Namespace) -> str:
+    from poolproof.scenarios.running import REAL_PACE  # noqa: PLC0415
+
+    if arguments.target == STACK and arguments.layer != "full":
+        return ""
+    each = scenario.load.seconds * (arguments.pace or REAL_PACE) + _BESIDE_SECONDS
+    return f"   about {each * arguments.times:.0f} s"
+
+
+def _played(scenario: "Scenario", arguments: argparse.Namespace, seeds: range) -> "list[Report]":
+    """Play once for each seed, and show what came of it."""
+    from poolproof.report import scenario as report  # noqa: PLC0415
+
+    began, reports = time.monotonic(), list["Report"]()
+    with contextlib.ExitStack() as stack:
+        play = _player(scenario, arguments, stack)
+        for seed in seeds:
+            reports.append(play(seed))
+            if len(seeds) > 1:
+                took = time.monotonic() - began
+                print(report.line(reports[-1], len(reports), len(seeds), took), flush=True)
+    report.show(reports[-1])
+    if len(reports) > 1:
+        report.show_all(reports)
+    return reports
+
+
+def _player(
+    scenario: "Scenario", arguments: argparse.Namespace, stack: contextlib.ExitStack
+) -> "Callable[[int], Report]":
+    """Return what plays a seed; what it needs meanwhile is given back with the stack."""
     from poolproof.scenarios.running import (  # noqa: PLC0415
         REAL_PACE,
         play_on_stack,
@@ -68,26 +132,15 @@ def _played(scenario: Any, arguments: argparse.Namespace, seed: int) -> Any:
     )
 
     if arguments.target == STACK:
-        return play_on_stack(scenario, arguments.layer, seed=seed, pace=arguments.pace)
-    with session.leased() as lease:
-        playing = play_on_target(
-            scenario,
-            check.target(arguments),
-            seed=seed,
-            pace=arguments.pace or REAL_PACE,
-            run=lease.run,
-            directory=Path(lease.directory),
+        return lambda seed: play_on_stack(scenario, arguments.layer, seed=seed, pace=arguments.pace)
+    target, pace = targeting.target(arguments), arguments.pace or REAL_PACE
+    lease = stack.enter_context(session.leased())
+
+    def play(seed: int) -> "Report":
+        private = Path(lease.directory) / f"seed-{seed}"
+        private.mkdir()
+        return session.run(
+            play_on_target(scenario, target, seed=seed, pace=pace, run=lease.run, directory=private)
         )
-        return session.run(playing)
 
-
-def _show(report: Any) -> None:
-    for one in report.judgements:
-        mark = {"valid": "ok", "invalid": "BROKEN"}.get(one.verdict, one.verdict)
-        print(f"  {mark:<15}{one.invariant}: expected {one.wanted}, got {one.got}")
-    for deed, told in report.receipts.items():
-        print(f"  {'receipt':<15}{deed}: {told[-1] if told else 'none'}")
-    if report.trace:
-        print(f"  {'trace':<15}{report.trace}")
-    what = f"{report.scenario} on {report.where}, seed {report.seed}"
-    print(f"{report.verdict.upper()}  {what}: {report.jobs} jobs, {report.seconds:g} s")
+    return play

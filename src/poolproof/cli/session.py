@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -113,6 +114,13 @@ def writable_file(path: Path | None, option: str = "--json") -> None:
         raise UsageError(
             f"expected a file that can be written for {option}, got {path}: {error}"
         ) from error
+
+
+def drawable_file(path: Path | None, option: str = "--plot") -> None:
+    """Raise UsageError if a picture could not be drawn there in the end."""
+    writable_file(path, option)
+    if path is not None and importlib.util.find_spec("matplotlib") is None:
+        raise UsageError(f"expected matplotlib for {option}, got none; install poolproof[perf]")
 
 
 class Lines:

@@ -34,7 +34,6 @@ class Observed:
         overhead_ns: what an operation costs the generator.
         load_before: of the machine.
         aborted: whether it was ended early.
-        python: the target's version.
     """
 
     plan: LoadPlan
@@ -46,7 +45,6 @@ class Observed:
     overhead_ns: int
     load_before: float
     aborted: bool
-    python: str
 
 
 def result(seen: Observed) -> LoadResult:
@@ -97,7 +95,7 @@ def result(seen: Observed) -> LoadResult:
         workers=uses,
         load_before=seen.load_before,
         load_after=os.getloadavg()[0],
-        fingerprint={**fingerprint.take(), "python": seen.python},
+        fingerprint=fingerprint.take(plan.target.python),
         aborted=seen.aborted,
     )
 

@@ -33,6 +33,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
             back, and stayed for a second. None: they did not come back in the run.
         depth: the greatest part of goodput that was gone, 0 to 1; 0 where there was no dip.
         dip_ms: for how long goodput was low.
+        slice_ms: how long the slices are in which goodput was counted, so that twenty answers are usual in each.
     """
 
     fault: str
@@ -42,6 +43,7 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     repaired_ms: float | None
     depth: float
     dip_ms: float
+    slice_ms: float = SLICE_NS * _MS
 
 
 def curve(
@@ -88,6 +90,7 @@ def curve(
         repaired_ms=None if back is None else (back - origin) * _MS,
         depth=max((1 - counts.get(n, 0) / level for n in dip), default=0.0),
         dip_ms=len(dip) * slice_ns * _MS,
+        slice_ms=slice_ns * _MS,
     )
 
 

@@ -284,7 +284,6 @@ class Load:
             overhead_ns=int(begun.data["overhead_ns"]),
             load_before=load_before,
             aborted=self._aborted,
-            python=self._rig.host.version,
         )
 
 

@@ -159,22 +159,29 @@ def lines(result: LoadResult) -> Iterator[str]:
     yield f"load of the machine: {result.load_before:.1f} before, {result.load_after:.1f} after"
 
 
-def told(curve: Curve) -> str:
-    """Return what a fault did, in one line."""
-    since = "the heal" if curve.heal_ms is not None else "the fault"
+def told(curve: Curve, over: str = "the heal") -> str:
+    """Return what a fault did, in one line; `over` is what its end is called."""
+    since = over if curve.heal_ms is not None else "the fault"
     back = (
         f"not back to normal within the run, counted from {since}"
         if curve.repaired_ms is None
         else f"back to normal {_ms(curve.repaired_ms)} after {since}"
+        if curve.repaired_ms
+        else f"normal from {since} on"
     )
     sign = (
         "nothing told of it"
         if curve.detected_ms is None
         else f"told after {_ms(curve.detected_ms)}"
     )
+    dip = (
+        f"{100 * curve.depth:.0f} % of the answers gone at worst, low for {_ms(curve.dip_ms)}"
+        if curve.dip_ms
+        else "no more answers gone than by chance"
+    )
     return (
         f"{curve.fault} at {_ms(curve.at_ms)}: {sign}, {back};"
-        f" {100 * curve.depth:.0f} % of the answers gone at worst, low for {_ms(curve.dip_ms)}"
+        f" {dip} (in slices of {_ms(curve.slice_ms)})"
     )
 
 

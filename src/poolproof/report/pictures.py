@@ -3,9 +3,12 @@
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from poolproof.load.result import LoadResult
+
+if TYPE_CHECKING:
+    from poolproof.scenarios import Report
 
 INK: Final = "#1f2933"
 BLUE: Final = "#1f5fa8"
@@ -74,6 +77,23 @@ def load(result: LoadResult, path: Path) -> None:
     for axis in (rate, latency):
         axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.98), frameon=False, ncols=3)
     figure.suptitle(f"{result.plan.target.name}: {result.verdict}", color=INK)
+    _save(figure, path)
+
+
+def recovery(report: "Report", path: Path) -> None:
+    """Draw the goodput of a play of a scenario, with a band for as long as it was harmed."""
+    figure, (axis,) = _axes(1, _FLAT)
+    curve = report.curve
+    if curve is not None:
+        wide = curve.slice_ms / 1e3
+        rates = [answers / wide for answers in report.goodput]
+        axis.stairs(rates, [n * wide for n in range(len(rates) + 1)], color=BLUE, linewidth=1.5)
+        end = curve.at_ms if curve.heal_ms is None else curve.heal_ms
+        axis.axvspan(curve.at_ms / 1e3, end / 1e3, color=ORANGE, alpha=0.25, linewidth=1.0)
+    axis.set(xlabel="seconds", ylabel="right answers / s", ylim=(0, None))
+    figure.suptitle(
+        f"{report.scenario} on {report.where}, seed {report.seed}: {report.verdict}", color=INK
+    )
     _save(figure, path)
 
 

@@ -22,6 +22,8 @@ from poolproof.transport.base import Layer
 
 LAYERS: Final[tuple[Layer, ...]] = ("mock", "bridge_mock", "full")
 
+MOST_RATE: Final = 10_000
+
 Deed = Literal[
     "wait",
     "kill",
@@ -42,6 +44,11 @@ Deed = Literal[
 
 Body = Literal["echo", "fail", "die", "leak", "allocate"]
 """What a job does: answer; raise; end its worker; keep memory; want memory."""
+
+LASTING: Final[frozenset[Deed]] = frozenset(
+    {"pause", "slow", "starve", "partition", "delay", "corrupt", "lie"}
+)
+"""The deeds that last until they are undone."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,10 +101,12 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         deadline: of each job, in seconds.
         body: what the jobs do.
         checked: whether callers find out, by a checksum of their own, what was corrupted on its way.
+        rate: how many jobs a second are asked for besides, when they are due, whatever is answered; they take no time.
     """
 
     clients: int = 10
     seconds: float = 20.0
+    rate: float = 0.0
     work: float = 0.2
     think: float = 0.3
     deadline: float = 10.0
@@ -179,11 +188,16 @@ def check(scenario: Scenario) -> None:
 
 
 def _wrong(scenario: Scenario) -> list[str]:
-    jobs = scenario.load.clients or any(step.do == "submit" for step in scenario.steps)
+    load = scenario.load
+    jobs = load.clients or load.rate or any(step.do == "submit" for step in scenario.steps)
     found = [] if jobs else ["expected some load, got no client and no step that submits"]
     if scenario.workers < 1 or scenario.steady < 1:
         found.append(
             f"expected workers and steady from 1 on, got {scenario.workers} and {scenario.steady}"
+        )
+    if load.clients < 0 or not 0 <= load.rate <= MOST_RATE:
+        found.append(
+            f"expected clients from 0 on, and a rate from 0 to {MOST_RATE:,}, got {load.clients} and {load.rate:g}"
         )
     if not 0 < scenario.criteria.success <= 1:
         found.append(f"expected success from 0 to 1, got {scenario.criteria.success:g}")

@@ -1,8 +1,10 @@
 """What a scenario has come to know: each job's fate, what was done and who witnessed it, figures over time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from poolproof.scenarios.data import Deed
 
 Role = Literal["steady", "load", "step", "expected", "fresh"]
 """Of a job: before the harm; of the load; of a step; of a step that wants an error; after the heal."""
@@ -50,10 +52,13 @@ class Facts:
         recovery_seconds: from the heal until it was steady again; None if it never was.
         live, wanted: workers in the end, and how many there should be.
         deaths: workers that have died.
-        repairs: for how many seconds there were too few workers, each time that this ended.
+        living: when it became known how many workers live, and how many, in order.
+        born: when a worker was first seen that had not been there.
         most_rss_bytes: the most memory that a worker had; None where it has none of its own.
         closed: whether the shutdown ended in time.
-        seconds: how long it took, on the stage's clock.
+        began, seconds: when the load began, and how long all of it took, on the stage's clock.
+        deeds: when each deed was begun, and which.
+        heals: when everything was undone.
     """
 
     jobs: dict[int, JobFacts] = field(default_factory=dict[int, JobFacts])
@@ -67,11 +72,27 @@ class Facts:
     live: int = 0
     wanted: int = 0
     deaths: int = 0
-    repairs: tuple[float, ...] = ()
+    living: Sequence[tuple[float, int]] = ()
+    born: Sequence[float] = ()
     most_rss_bytes: int | None = None
     closed: bool = False
+    began: float = 0.0
     seconds: float = 0.0
+    deeds: list[tuple[float, Deed]] = field(default_factory=list[tuple[float, Deed]])
+    heals: list[float] = field(default_factory=list[float])
 
     def role(self, *roles: Role) -> list[JobFacts]:
         """Return the jobs of these roles."""
         return [job for job in self.jobs.values() if job.role in roles]
+
+    def repairs(self) -> list[float]:
+        """Return for how many seconds there were too few workers, each time that this ended."""
+        found: list[float] = []
+        since: float | None = None
+        for at, living in self.living:
+            if living < self.wanted:
+                since = at if since is None else since
+            elif since is not None:
+                found.append(at - since)
+                since = None
+        return found

@@ -59,8 +59,9 @@ class HostStage:
         self._starts: Counter[int] = Counter()
         self._probes: set[int] = set()
         self._read = self._most_rss = 0
-        self._repairs: list[float] = []
-        self._missing_since: float | None = None
+        self._known: set[procfs.Identity] = set()
+        self._living: list[tuple[float, int]] = []
+        self._born: list[float] = []
         self._following: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -122,11 +123,11 @@ class HostStage:
         workers = self._rig.workers()
         known = [rss for who in workers if (rss := procfs.rss_bytes(who.pid)) is not None]
         self._most_rss = max(self._most_rss, *known) if known else self._most_rss
-        if len(workers) < self._target.workers:
-            self._missing_since = now if self._missing_since is None else self._missing_since
-        elif self._missing_since is not None:
-            self._repairs.append(now - self._missing_since)
-            self._missing_since = None
+        if not self._living or self._living[-1][1] != len(workers):
+            self._living.append((now, len(workers)))
+        new = set(workers) - self._known
+        self._known |= new
+        self._born += [now] * len(new)
 
     def clock(self) -> float:
         """Return the loop's time, which is that of the history."""
@@ -178,9 +179,13 @@ class HostStage:
             event.kind == "death" and event.data.get("child") in ran for event in self._rig.events
         )
 
-    def repairs(self) -> Sequence[float]:
-        """Return for how many seconds workers were missing, each time that they were."""
-        return self._repairs
+    def living(self) -> Sequence[tuple[float, int]]:
+        """Return what was seen of the process tree, now and then."""
+        return self._living
+
+    def born(self) -> Sequence[float]:
+        """Return when a worker process was first seen."""
+        return self._born
 
     def most_rss_bytes(self) -> int | None:
         """Return the most that a worker was seen to have."""

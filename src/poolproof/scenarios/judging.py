@@ -147,12 +147,13 @@ def _recovery(criteria: Criteria, facts: Facts) -> Judgement:
 
 def _repair(criteria: Criteria, facts: Facts) -> Judgement:
     """Judge how long there were too few workers; whether there are enough in the end is for `capacity` to tell."""
-    most = max(facts.repairs, default=0.0)
+    repairs = facts.repairs()
+    most = max(repairs, default=0.0)
     return Judgement(
         invariant="repair",
         verdict="valid" if most <= criteria.recovery_seconds else "invalid",
         wanted=f"workers missing for at most {criteria.recovery_seconds:g} s",
-        got=f"for {most:.3f} s at most, {len(facts.repairs)} times; {facts.deaths} workers died",
+        got=f"for {most:.3f} s at most, {len(repairs)} times; {facts.deaths} workers died",
     )
 
 

@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from poolproof.scenarios.data import Criteria, Load, Scenario, Step
 
 WIRES: Final = ("bridge_mock", "full")
@@ -34,7 +36,11 @@ THUNDERING_HERD: Final = Scenario(
 SLOW_WORKER: Final = Scenario(
     name="slow_worker",
     does="1 of 5 workers takes 20 times as long for 10 seconds",
-    steps=(Step(do="wait", seconds=2), Step(do="slow", count=1, most=20, seconds=10)),
+    steps=(
+        Step(do="wait", seconds=2),
+        Step(do="slow", count=1, most=20, seconds=10),
+        Step(do="heal"),
+    ),
     criteria=Criteria(success=0.95, answered_seconds=10, deaths=1),
 )
 MEMORY_LEAK: Final = Scenario(
@@ -62,6 +68,7 @@ VARIABLE_NETWORK_DELAY: Final = Scenario(
         Step(do="wait", seconds=2),
         Step(do="delay", seconds=0.1, most=0.5),
         Step(do="wait", seconds=10),
+        Step(do="heal"),
     ),
     criteria=Criteria(success=1.0, answered_seconds=10, deaths=0),
 )
@@ -75,6 +82,7 @@ CORRUPT_MESSAGES: Final = Scenario(
         Step(do="wait", seconds=2),
         Step(do="corrupt", share=0.05),
         Step(do="wait", seconds=15),
+        Step(do="heal"),
     ),
     criteria=Criteria(success=0.80, at_most_once=False),
 )
@@ -128,7 +136,12 @@ BYZANTINE_WORKER: Final = Scenario(
     layers=WIRES,
     settings={"most_ahead": 1},
     load=Load(deadline=4),
-    steps=(Step(do="wait", seconds=2), Step(do="lie", share=0.1), Step(do="wait", seconds=10)),
+    steps=(
+        Step(do="wait", seconds=2),
+        Step(do="lie", share=0.1),
+        Step(do="wait", seconds=10),
+        Step(do="heal"),
+    ),
     criteria=Criteria(success=0.75),
 )
 ROLLING_REPLACEMENT: Final = Scenario(
@@ -246,4 +259,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 
 def of_seed(scenario: Scenario, seed: int, layer: str) -> Scenario:
     """Return the scenario as this seed has it: `combined` is another one for each."""
-    return combined(seed, layer) if scenario.name == "combined" else scenario
+    if scenario.name != "combined":
+        return scenario
+    drawn = combined(seed, layer)
+    load = msgspec.structs.replace(drawn.load, rate=scenario.load.rate)
+    return msgspec.structs.replace(drawn, load=load)

@@ -2,13 +2,17 @@
 
 import asyncio
 import random
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import msgspec
 
-from poolproof.checkers import Verdict
+from poolproof.checkers import Verdict, combine
 from poolproof.errors import UsageError
+from poolproof.load.recovery import Curve
+from poolproof.load.schedule import arrivals
 from poolproof.scenarios import judging
+from poolproof.scenarios.curving import curve_of, goodput
 from poolproof.scenarios.data import Deed, Load, Scenario, Step, check
 from poolproof.scenarios.facts import Facts, JobFacts, Role
 from poolproof.scenarios.judging import Judgement
@@ -22,6 +26,7 @@ RECOVERY_ROUNDS: Final = 200
 """How often steadiness is looked for at most; a round in which nothing is answered ends the search earlier."""
 QUIET_ROUNDS: Final = 10
 FRESH_DEADLINE: Final = 10.0
+NS: Final = 1e9
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +41,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         receipts: the evidence for each deed.
         jobs: how many were asked for.
         seconds: how long it took, on the stage's clock.
+        curve: what the harm did to the load, and for how long; None where nothing was done, or nothing asked for.
+        goodput: right answers to the load's jobs in each of the curve's slices.
+        fingerprint: where it was played; of a simulated play, that its time is virtual: it is the same everywhere.
         trace: the hash of a simulated play; empty otherwise.
     """
 
@@ -47,6 +55,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     receipts: dict[str, tuple[str, ...]] = {}
     jobs: int = 0
     seconds: float = 0.0
+    curve: Curve | None = None
+    goodput: tuple[int, ...] = ()
+    fingerprint: dict[str, Any] = {}
     trace: str = ""
 
     @property
@@ -83,6 +94,7 @@ async def play(
     if isinstance(facts, str):
         return inapplicable(scenario, where, seed, facts)
     judgements = judging.judge(scenario, facts)
+    curve = curve_of(scenario, facts, stage.pace)
     return Report(
         scenario=scenario.name,
         where=where,
@@ -92,6 +104,8 @@ async def play(
         receipts={deed: tuple(told) for deed, told in facts.receipts.items()},
         jobs=len(facts.jobs),
         seconds=round(facts.seconds, 3),
+        curve=curve,
+        goodput=() if curve is None else goodput(scenario, facts, stage.pace, curve),
     )
 
 
@@ -130,7 +144,7 @@ class _Play:
             await self._harm()
             await self._heal()
             facts.live, facts.deaths = stage.live(), stage.deaths()
-            facts.repairs = tuple(stage.repairs())
+            facts.living, facts.born = tuple(stage.living()), tuple(stage.born())
             facts.most_rss_bytes = stage.most_rss_bytes()
         finally:
             facts.closed = await stage.close()
@@ -141,7 +155,9 @@ class _Play:
     async def _harm(self) -> None:
         """Have the load go on while the steps are done one after the other."""
         load = self.scenario.load
+        self.facts.began = self.stage.clock()
         clients = [asyncio.create_task(self._client(load)) for _ in range(load.clients)]
+        clients += [asyncio.create_task(self._open(load))] if load.rate else []
         if not self.null:
             for step in self.scenario.steps:
                 await self._step(step)
@@ -155,6 +171,16 @@ class _Play:
             job = self._ask("load", load=load)
             await stage.settled([job], PATIENCE * load.deadline)
             await stage.sleep(load.think)
+
+    async def _open(self, load: Load) -> None:
+        """Ask for each job when it is due, whatever is answered."""
+        stage, began = self.stage, self.stage.clock()
+        light = msgspec.structs.replace(load, work=0.0)
+        jobs: list[JobFacts] = []
+        for due in arrivals("steady", load.rate, load.seconds, spacing="even"):
+            await stage.sleep(max(0.0, due / NS - (stage.clock() - began) / stage.pace))
+            jobs.append(self._ask("load", load=light))
+        await stage.settled(jobs, PATIENCE * load.deadline)
 
     def _ask(self, role: Role, *, load: Load, key: str = "") -> JobFacts:
         job = self.stage.submit(
@@ -181,7 +207,10 @@ class _Play:
             return
         if step.do == "heal":
             await self.stage.heal()
-        elif step.do == "submit":
+            self.facts.heals.append(self.stage.clock())
+            return
+        self.facts.deeds.append((self.stage.clock(), step.do))
+        if step.do == "submit":
             await self._submit(step)
         else:
             told = self.facts.receipts.setdefault(step.do, [])
@@ -209,6 +238,7 @@ class _Play:
             evidence = stage.receipt(what) or self._begun(jobs)
             facts.receipts[what] = [evidence] if evidence else []
         await stage.heal()
+        facts.heals.append(stage.clock())
         await self._until_steady("fresh")
         facts.healed = await stage.healed()
         late = [job for job in facts.jobs.values() if job.ended is None]
@@ -251,10 +281,10 @@ def _tried(job: JobFacts) -> JobFacts:
     return job
 
 
-def ended(report: Report) -> int:
-    """Return the exit code of a verdict, as `poolproof check` has them."""
+def ended(reports: Iterable[Report]) -> int:
+    """Return the exit code of the worst verdict, as `poolproof check` has them."""
     codes: dict[Verdict, int] = {"valid": 0, "by contract": 0, "invalid": 1}
-    return codes.get(report.verdict, 3)
+    return codes.get(combine(report.verdict for report in reports), 3)
 
 
 def known(scenarios: dict[str, Scenario], name: str) -> Scenario:

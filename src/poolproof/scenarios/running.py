@@ -1,12 +1,13 @@
 """A scenario from its start to its report: on our own stack, in virtual time where it can be, or on any pool."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from poolproof import simulation
+from poolproof import fingerprint, simulation
 from poolproof.errors import UsageError
 from poolproof.host import Host
 from poolproof.plan import Target
@@ -54,7 +55,7 @@ def play_on_stack(
     chosen = {**drawn.settings, **(settings or {})}
     if known == "full":
         stage = _stage(drawn, layer, seed, REAL_PACE if pace is None else pace, chosen)
-        return asyncio.run(play(drawn, stage, seed=seed, where=layer, null=null))
+        return _taken(asyncio.run(play(drawn, stage, seed=seed, where=layer, null=null)))
     if pace is not None:
         raise UsageError(
             f"expected a pace for the layer full, got one for {layer}; it costs no time"
@@ -89,7 +90,14 @@ def _simulated(
     if played.error is not None:
         raise played.error
     assert played.value is not None
-    return msgspec.structs.replace(played.value, trace=played.trace)
+    return msgspec.structs.replace(
+        played.value, trace=played.trace, fingerprint={"clock": "virtual"}
+    )
+
+
+def _taken(report: Report, python: str = sys.executable) -> Report:
+    """Note where a play in real time was played."""
+    return msgspec.structs.replace(report, fingerprint=fingerprint.take(python))
 
 
 async def play_on_target(
@@ -120,4 +128,5 @@ async def play_on_target(
     asked = msgspec.structs.replace(target, workers=drawn.workers)
     async with Host(asked, run=run, directory=directory) as host:
         stage = HostStage(host, asked, directory / "scenario", pace=pace, seconds=MOST_SECONDS)
-        return await play(drawn, stage, seed=seed, where=target.name, null=null)
+        report = await play(drawn, stage, seed=seed, where=target.name, null=null)
+        return _taken(report, target.python)

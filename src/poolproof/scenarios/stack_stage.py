@@ -68,10 +68,10 @@ class StackStage:
         self.offers: frozenset[Deed] = ANYWHERE if layer == "mock" else ON_WIRES
         self._jobs: dict[int, JobFacts] = {}
         self._futures: dict[int, asyncio.Future[Any]] = {}
-        self._deaths = self._births = self._most_rss = 0
-        self._living = self._wanted = workers
-        self._missed: int | None = None
-        self._repairs: list[float] = []
+        self._deaths = self._most_rss = 0
+        self._workers = workers
+        self._living: list[tuple[float, int]] = []
+        self._born: list[float] = []
         self._starts: Mapping[int, int] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._memory: int | None = None
@@ -96,6 +96,7 @@ class StackStage:
         )
         self._stack: Stack = await start_stack(env)
         self._harms = Harms(self._stack, self._witness)
+        self._living.append((self.clock(), self._workers))
         self._unfollow = self._stack.pool.ledger.follow(self._read)
         self._watching = asyncio.create_task(self._watch()) if self._layer == "full" else None
 
@@ -111,18 +112,11 @@ class StackStage:
         """Learn of births and deaths from the pool's own history."""
         for event in events:
             if event[1] in (BIRTH, DEATH):
-                self._births += event[1] == BIRTH
+                at, last = event[0] / NS, self._living[-1][1]
+                if event[1] == BIRTH:
+                    self._born.append(at)
                 self._deaths += event[1] == DEATH and event[ENDED_AS] != "terminated"
-                self._count(event[0], 1 if event[1] == BIRTH else -1)
-
-    def _count(self, at: int, change: int) -> None:
-        """Note how long there were fewer workers than there should be."""
-        self._living += change
-        if self._living < self._wanted:
-            self._missed = at if self._missed is None else self._missed
-        elif self._missed is not None:
-            self._repairs.append((at - self._missed) / NS)
-            self._missed = None
+                self._living.append((at, last + (1 if event[1] == BIRTH else -1)))
 
     def clock(self) -> float:
         """Return the loop's time."""
@@ -198,9 +192,13 @@ class StackStage:
         self._stack.pool.ledger.flush()
         return self._deaths
 
-    def repairs(self) -> Sequence[float]:
-        """Return what the pool's history tells: for how long workers were missing, each time."""
-        return self._repairs
+    def living(self) -> Sequence[tuple[float, int]]:
+        """Return what the pool's history tells."""
+        return self._living
+
+    def born(self) -> Sequence[float]:
+        """Return what the pool's history tells."""
+        return self._born
 
     def most_rss_bytes(self) -> int | None:
         """Return the most that was seen, by the kernel."""
@@ -278,8 +276,8 @@ class StackStage:
         if deed == "submit leak":
             return f"a worker had {self._most_rss} bytes" if self._most_rss else None
         if deed in ("replace", "resize"):
-            begun = f"the pool's history tells the start of {self._births} more workers"
-            return begun if self._births else None
+            begun = f"the pool's history tells the start of {len(self._born)} more workers"
+            return begun if self._born else None
         return self._harms.receipt(deed)
 
     async def heal(self) -> None:

@@ -66,8 +66,12 @@ class Stage(Protocol):
         """Return how many workers have died so far."""
         ...
 
-    def repairs(self) -> Sequence[float]:
-        """Return for how many seconds there were too few workers, each time."""
+    def living(self) -> Sequence[tuple[float, int]]:
+        """Return when it became known how many workers live, and how many, in order."""
+        ...
+
+    def born(self) -> Sequence[float]:
+        """Return when a worker was first seen that had not been there."""
         ...
 
     def most_rss_bytes(self) -> int | None:

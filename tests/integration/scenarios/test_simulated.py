@@ -1,6 +1,7 @@
 """Every named scenario on our stack in virtual time; and ablated stacks, which are found out."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +176,53 @@ def test_one_that_breaks_only_under_load_is_accused_of_it() -> None:
 
     assert report.verdict == "invalid"
     assert any(line.startswith("unresolved-job: expected 0 jobs, got ") for line in report.broken)
+
+
+OPEN = msgspec.structs.replace(KILLS, load=Load(clients=0, seconds=6, rate=200))
+
+
+class StandsStill(Ablated):
+    """From the first kill on, for two seconds, no answer is passed on."""
+
+    async def do(self, *_: Any) -> None:
+        await super().do(*_)
+        self._until = self.clock() + 2
+
+    def _note(self, facts: JobFacts, done: "asyncio.Future[Any]", *, checked: bool) -> None:
+        wait = getattr(self, "_until", 0.0) - self.clock()
+        if wait <= 0:
+            super()._note(facts, done, checked=checked)
+        else:
+            self._loop.call_later(wait, partial(super()._note, checked=checked), facts, done)
+
+
+def test_an_open_load_is_asked_for_when_it_is_due() -> None:
+    report = on(Ablated, OPEN)
+
+    assert report.verdict == "valid"
+    assert sum(report.goodput) == pytest.approx(6 * 200, abs=5)
+
+
+def test_the_curve_of_one_that_stands_still_is_as_long_as_it_does() -> None:
+    sound, still = on(Ablated, OPEN).curve, on(StandsStill, OPEN).curve
+
+    assert sound is not None
+    assert still is not None
+    assert (sound.dip_ms, sound.depth) == (0.0, 0.0)
+    assert still.depth == 1.0
+    assert still.dip_ms == still.repaired_ms == pytest.approx(2_000, abs=2 * still.slice_ms)
+
+
+@pytest.mark.parametrize(("name", "layer"), SIMULATED)
+def test_every_scenario_with_a_load_has_a_curve(name: str, layer: str) -> None:
+    scenario = brief(SCENARIOS[name])
+    report = play_on_stack(scenario, layer, seed=0)
+
+    assert (report.curve is not None) == bool(scenario.load.clients)
+
+
+def test_in_virtual_time_a_curve_is_the_same_everywhere() -> None:
+    assert play_on_stack(KILLS, "mock").fingerprint == {"clock": "virtual"}
 
 
 TOML = """

@@ -1,8 +1,8 @@
 """Whole stacks against their peers, in turns; what counts is the median of the rounds' ratios.
 
 The peers: `uv sync --group peers`. The load is printed with each figure, since only an idle machine can
-meet a target. Where a target has not been met, its test holds what has been, names both, and prints the
-target with the figure; docs/stack.md has the table, and why.
+meet a target. Where a target has not been met, its test holds what has been: below that it fails, and
+between that and the target it is an expected failure, not a pass; docs/stack.md has the table, and why.
 """
 
 # ruff: noqa: T201 -- the figures are what these tests are for
@@ -22,7 +22,7 @@ from tests.perf.stack.measured import (
     replacements,
     stack,
 )
-from tests.perf.transport.echo import PEER_MS, executor_replacements
+from tests.perf.transport.echo import PEER_MS, executor_replacements, missed
 
 pytestmark = [
     pytest.mark.perf,
@@ -40,7 +40,7 @@ LARGE = b"x" * 102_400
 def compared(
     name: str, once: Callable[[], tuple[float, float]], target: float, held: float | None = None
 ) -> None:
-    """Measure both in turns, and hold the median of the ratios to the target, or to what is held short of it."""
+    """Measure both in turns; the median of the ratios fails below what is held, and is no pass below the target."""
     pairs = [once() for _ in range(ROUNDS)]
     ratio = statistics.median(ours / peer for ours, peer in pairs)
     ours, peer = (statistics.median(side) for side in zip(*pairs, strict=True))
@@ -50,6 +50,8 @@ def compared(
     )
 
     assert ratio >= (target if held is None else held)
+    if ratio < target:
+        missed(f"{ratio:.2f} of {target:g}")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +142,8 @@ def test_death_to_replacement(spares: int, target_ms: float, held_ms: float) -> 
 
     assert mine <= theirs
     assert mine <= held_ms * max(1.0, theirs / PEER_MS)
+    if mine > target_ms:
+        missed(f"{mine:.2f} ms, not {target_ms:g}, where the peer took {theirs:.2f}")
 
 
 def test_the_monitor_costs_little() -> None:

@@ -53,6 +53,31 @@ def test_one_is_played_and_told_and_kept(capsys: pytest.CaptureFixture[str]) -> 
     assert "VALID  kill_60_percent on " in shown
 
 
+def test_several_plays_have_their_own_seeds_and_a_table_of_their_curves(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--times", "3", "--seed", "7", "--rate", "20", "--json", "told.json"]
+    code = cli.main(["scenario", "kill_60_percent", *options])
+
+    told, shown = json.loads(Path("told.json").read_text()), capsys.readouterr().out
+    assert (code, [one["seed"] for one in told]) == (0, [7, 8, 9])
+    assert "  seed 8: valid   (2 of 3; about" in shown
+    assert "3 curves" in shown
+
+
+def test_what_was_played_is_kept_as_a_baseline_and_compared(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("mine.toml").write_text(UNHARMED)
+    for name, first in (("old", "1"), ("new", "2")):
+        options = ["--times", "20", "--seed", first, "--json", f"{name}.json"]
+        assert cli.main(["scenario", "mine.toml", *options]) == 1
+    assert cli.main(["baseline", "save", "mine", "old.json", "--dir", "kept"]) == 0
+    assert cli.main(["baseline", "compare", "mine", "new.json", "--dir", "kept"]) == 0
+
+    assert "without-a-scratch repaired, on mock" in capsys.readouterr().out
+
+
 def test_a_seed_is_drawn_and_printed_where_none_is_given(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -80,8 +105,11 @@ def test_ones_own_is_read_from_a_file_and_may_be_failed(capsys: pytest.CaptureFi
             "expected --pace to be above 0 and at most 100, got 0",
         ),
         (["none.toml"], "none.toml"),
+        (["kill_60_percent", "--times", "0"], "expected --times from 1 to 10000, got 0"),
+        (["kill_60_percent", "--rate", "-1"], "a rate from 0 to 10,000, got 10 and -1"),
+        (["kill_60_percent", "--plot", "/dev/null/no.png"], "can be written for --plot"),
     ],
-    ids=["unknown name", "no pace", "no file"],
+    ids=["unknown name", "no pace", "no file", "no times", "no rate", "no place for a picture"],
 )
 def test_what_cannot_be_played_is_refused(
     arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]

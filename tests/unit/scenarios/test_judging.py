@@ -40,7 +40,7 @@ def sound() -> Facts:
         live=2,
         wanted=2,
         deaths=1,
-        repairs=(0.5,),
+        living=((0.0, 1), (0.5, 2)),
         most_rss_bytes=900,
         closed=True,
     )
@@ -71,7 +71,7 @@ BROKEN: dict[str, Callable[[Facts], object]] = {
     "false-denial": lambda facts: change(facts, 1, ok=False, error="X", happened=False),
     "phantom-result": lambda facts: setattr(facts, "starts", {**facts.starts, 99: 1}),
     "recovery": lambda facts: setattr(facts, "recovery_seconds", 5.1),
-    "repair": lambda facts: setattr(facts, "repairs", (5.1,)),
+    "repair": lambda facts: setattr(facts, "living", ((0.0, 1), (5.1, 2))),
     "capacity": lambda facts: setattr(facts, "live", 1),
     "no-recovery": lambda facts: fail(facts, 13),
     "late-answer": lambda facts: change(facts, 1, ended=9.5),
