@@ -14,6 +14,7 @@ be measured.
 import argparse
 import contextlib
 import importlib
+import itertools
 import json
 import os
 import statistics
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -38,8 +40,9 @@ OURS: Final = "poolproof"
 KILLS: Final = ("kill-idle", "kill-busy", "kill-all")
 CHECK_SECONDS: Final = 60
 
-Rate = Callable[[int, int], float]
-"""Jobs a second, with so many in flight, of so many jobs."""
+Lap = Callable[[], None]
+Rate = Callable[[int, int, Lap], float]
+"""Jobs a second, with so many in flight, of so many jobs; the lap is called as each answer comes."""
 
 
 def echo(payload: Any) -> Any:
@@ -47,68 +50,73 @@ def echo(payload: Any) -> Any:
     return payload
 
 
-def by_futures(submit: Callable[..., Any], in_flight: int, jobs: int) -> float:
+def by_futures(submit: Callable[..., Any], in_flight: int, jobs: int, lap: Lap) -> float:
     """Keep so many futures open; return jobs a second."""
     room = Semaphore(in_flight)
     submit(echo, PAYLOAD).result()
     began = time.perf_counter()
     futures: list[Any] = []
+
+    def answered(_future: Any) -> None:
+        lap()
+        room.release()
+
     for _ in range(jobs):
         room.acquire()
         future = submit(echo, PAYLOAD)
-        future.add_done_callback(lambda _: room.release())
+        future.add_done_callback(answered)
         futures.append(future)
     for future in futures:
         future.result()
     return jobs / (time.perf_counter() - began)
 
 
-def ours(in_flight: int, jobs: int) -> float:
+def ours(in_flight: int, jobs: int, lap: Lap) -> float:
     """Our stack on the full layer, with history and monitor on."""
     from tests.perf.stack.measured import stack  # noqa: PLC0415 - what tests/perf measures
 
     with tempfile.TemporaryDirectory() as place:
         history = Path(place) / "history"
         many = jobs * 4
-        return stack("full", PAYLOAD, in_flight, many, history=history, monitored=True)
+        return stack("full", PAYLOAD, in_flight, many, history=history, monitored=True, lap=lap)
 
 
-def imap_unordered(in_flight: int, jobs: int) -> float:
+def imap_unordered(in_flight: int, jobs: int, lap: Lap) -> float:
     """`multiprocessing.Pool.imap_unordered`."""
     from tests.perf.transport import echo as measured  # noqa: PLC0415
 
-    return measured.imap_unordered(PAYLOAD, in_flight, jobs)
+    return measured.imap_unordered(PAYLOAD, in_flight, jobs, lap)
 
 
-def apply_async(in_flight: int, jobs: int) -> float:
+def apply_async(in_flight: int, jobs: int, lap: Lap) -> float:
     """`multiprocessing.Pool.apply_async`."""
     from tests.perf.transport import echo as measured  # noqa: PLC0415
 
-    return measured.apply_async(PAYLOAD, in_flight, jobs)
+    return measured.apply_async(PAYLOAD, in_flight, jobs, lap)
 
 
-def executor(in_flight: int, jobs: int) -> float:
+def executor(in_flight: int, jobs: int, lap: Lap) -> float:
     """`concurrent.futures.ProcessPoolExecutor`."""
     with ProcessPoolExecutor(WORKERS) as pool:
-        return by_futures(pool.submit, in_flight, jobs)
+        return by_futures(pool.submit, in_flight, jobs, lap)
 
 
-def loky(in_flight: int, jobs: int) -> float:
+def loky(in_flight: int, jobs: int, lap: Lap) -> float:
     """`loky.ProcessPoolExecutor`."""
     pool: Executor = importlib.import_module("loky").ProcessPoolExecutor(WORKERS)
     with pool:
-        return by_futures(pool.submit, in_flight, jobs)
+        return by_futures(pool.submit, in_flight, jobs, lap)
 
 
-def pebble(in_flight: int, jobs: int) -> float:
+def pebble(in_flight: int, jobs: int, lap: Lap) -> float:
     """`pebble.ProcessPool`."""
     with importlib.import_module("pebble").ProcessPool(max_workers=WORKERS) as pool:
         return by_futures(
-            lambda function, payload: pool.submit(function, None, payload), in_flight, jobs
+            lambda function, payload: pool.submit(function, None, payload), in_flight, jobs, lap
         )
 
 
-def mpire(in_flight: int, jobs: int) -> float:
+def mpire(in_flight: int, jobs: int, lap: Lap) -> float:
     """`mpire.WorkerPool.apply_async`."""
     with importlib.import_module("mpire").WorkerPool(n_jobs=WORKERS) as pool:
 
@@ -117,10 +125,10 @@ def mpire(in_flight: int, jobs: int) -> float:
             pool.apply_async(function, (payload,), callback=future.set_result)
             return future
 
-        return by_futures(submit, in_flight, jobs)
+        return by_futures(submit, in_flight, jobs, lap)
 
 
-def anyio(in_flight: int, jobs: int) -> float:
+def anyio(in_flight: int, jobs: int, lap: Lap) -> float:
     """`anyio.to_process.run_sync`."""
     library: Any = importlib.import_module("anyio")
     to_process: Any = importlib.import_module("anyio.to_process")
@@ -133,6 +141,7 @@ def anyio(in_flight: int, jobs: int) -> float:
         async def caller(count: int) -> None:
             for _ in range(count):
                 await to_process.run_sync(echo, PAYLOAD, limiter=limiter)
+                lap()
 
         async with library.create_task_group() as tasks:
             for _ in range(in_flight):
@@ -142,7 +151,7 @@ def anyio(in_flight: int, jobs: int) -> float:
     return float(library.run(main))
 
 
-def aiomultiprocess(in_flight: int, jobs: int) -> float:
+def aiomultiprocess(in_flight: int, jobs: int, lap: Lap) -> float:
     """`aiomultiprocess.Pool.apply`, whose jobs are coroutine functions."""
     import asyncio  # noqa: PLC0415 - here alone
 
@@ -156,6 +165,7 @@ def aiomultiprocess(in_flight: int, jobs: int) -> float:
             async def caller(count: int) -> None:
                 for _ in range(count):
                     await pool.apply(echo_on_loop, (PAYLOAD,))
+                    lap()
 
             await asyncio.gather(*(caller(jobs // in_flight) for _ in range(in_flight)))
             return jobs // in_flight * in_flight / (time.perf_counter() - began)
@@ -168,16 +178,16 @@ async def echo_on_loop(payload: Any) -> Any:
     return payload
 
 
-def distributed(in_flight: int, jobs: int) -> float:
+def distributed(in_flight: int, jobs: int, lap: Lap) -> float:
     """`distributed.Client.submit` on a local cluster."""
     library: Any = importlib.import_module("distributed")
     with library.Client(
         n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, silence_logs=50
     ) as client:
-        return by_futures(lambda f, p: client.submit(f, p, pure=False), in_flight, jobs)
+        return by_futures(lambda f, p: client.submit(f, p, pure=False), in_flight, jobs, lap)
 
 
-def ray(in_flight: int, jobs: int) -> float:
+def ray(in_flight: int, jobs: int, lap: Lap) -> float:
     """Actors of ray."""
     library: Any = importlib.import_module("ray")
     library.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False)
@@ -190,6 +200,7 @@ def ray(in_flight: int, jobs: int) -> float:
         for number in range(jobs - in_flight):
             done, flying = library.wait(flying, num_returns=1)
             library.get(done)
+            lap()
             flying.append(actors[number % WORKERS].echo.remote(PAYLOAD))
         library.get(flying)
         return jobs / (time.perf_counter() - began)
@@ -233,9 +244,18 @@ POOLS: Final[dict[str, Pool]] = {
 
 @dataclass(slots=True)
 class Row:
-    """What was found of one pool: jobs a second by jobs in flight, a sample a round, or why none; what it keeps."""
+    """What was found of one pool, a sample a round, or why none; what it keeps.
+
+    Attributes:
+        rates: jobs a second, by jobs in flight.
+        p50s: the median time in seconds from one answer to the next, with one job in flight: its latency.
+        missing: why there are none.
+        version: of its package.
+        keeps: by the kill.
+    """
 
     rates: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
+    p50s: list[float] = field(default_factory=list[float])
     missing: str = ""
     version: str = ""
     keeps: dict[str, str] = field(default_factory=dict[str, str])
@@ -272,11 +292,20 @@ def _sample(name: str, row: Row, in_flight: int, jobs: int) -> None:
             command, capture_output=True, text=True, check=False, timeout=120, env=environment
         )
         if ended.returncode == 0:
-            row.rates.setdefault(in_flight, []).append(float(ended.stdout.split()[-1]))
+            rate, p50 = map(float, ended.stdout.split()[-2:])
+            row.rates.setdefault(in_flight, []).append(rate)
+            row.p50s += [p50] if in_flight == 1 else []
         else:
             row.missing = _last_line(ended.stderr)
         return
     row.missing = f"no end within 120 s, with {in_flight} in flight"
+
+
+def one(name: str, in_flight: int, jobs: int) -> None:
+    """Print what one pool does: jobs a second, and the median of the seconds from one answer to the next."""
+    laps = array("d")
+    rate = POOLS[name].rate(in_flight, jobs, lambda: laps.append(time.perf_counter()))
+    print(rate, statistics.median(b - a for a, b in itertools.pairwise(laps)))
 
 
 def keeps(target: str) -> dict[str, str]:
@@ -311,13 +340,14 @@ def _last_line(text: str) -> str:
 
 def speeds(rows: Mapping[str, Row]) -> Iterator[str]:
     """Yield the table of speeds, in Markdown: medians, and in brackets the ratio of ours to it."""
-    yield from _line("pool", *(f"{n} in flight" for n in IN_FLIGHT))
-    yield from _line(*["---"] * (1 + len(IN_FLIGHT)))
+    yield from _line("pool", *(f"{n} in flight" for n in IN_FLIGHT), "p50 at 1")
+    yield from _line(*["---"] * (2 + len(IN_FLIGHT)))
     for name, row in rows.items():
         cells = [_speed(rows, row, n) for n in IN_FLIGHT]
-        yield from _line(f"{name} {row.version}".strip(), *cells)
+        yield from _line(f"{name} {row.version}".strip(), *cells, _latency(rows, row))
     best = [ratio(rows, _best(rows, n), n) for n in IN_FLIGHT]
-    yield from _line("ours over the best other", *(_times(one) for one in best))
+    fastest = Row(p50s=[min(found) for found in zip(*_p50s_of_others(rows), strict=False)])
+    yield from _line("ours over the best other", *map(_times, [*best, of_p50s(rows, fastest)]))
 
 
 def _line(*cells: str) -> Iterator[str]:
@@ -340,6 +370,23 @@ def ratio(rows: Mapping[str, Row], row: Row, in_flight: int) -> float | None:
     ours_ = rows.get(OURS, Row()).rates.get(in_flight, [])
     found = [a / b for a, b in zip(ours_, row.rates.get(in_flight, []), strict=False)]
     return statistics.median(found) if found else None
+
+
+def _latency(rows: Mapping[str, Row], row: Row) -> str:
+    if row.missing or not row.p50s:
+        return ""
+    beside = "" if row is rows.get(OURS) else f" ({_times(of_p50s(rows, row))})"
+    return f"{statistics.median(row.p50s) * 1e6:,.0f} us{beside}"
+
+
+def of_p50s(rows: Mapping[str, Row], row: Row) -> float | None:
+    """Return our median latency as a part of another's: the median of the rounds; None where one was not measured."""
+    found = [a / b for a, b in zip(rows.get(OURS, Row()).p50s, row.p50s, strict=False)]
+    return statistics.median(found) if found else None
+
+
+def _p50s_of_others(rows: Mapping[str, Row]) -> Iterator[list[float]]:
+    return (row.p50s for name, row in rows.items() if name != OURS and row.p50s)
 
 
 def _best(rows: Mapping[str, Row], in_flight: int) -> Row:
@@ -365,7 +412,8 @@ def page(rows: Mapping[str, Row], *, rounds: int, before: float) -> Iterator[str
     yield ""
     yield f"Echoes of {len(PAYLOAD)} bytes through {WORKERS} workers, in jobs a second; each pool in a process of its"
     yield f"own, by turns, the median of {rounds} round{'s' * (rounds > 1)}. In brackets: how many times as many ours"
-    yield "does, the median of the rounds' ratios. Ours has history, deadlines and health checks on. Made by"
+    yield "does, the median of the rounds' ratios. Last comes the median time from one answer to the next with one"
+    yield "job in flight, and what part of it ours takes. Ours has history, deadlines and health checks on. Made by"
     yield "`scripts/compare_pools.py --check`."
     yield ""
     yield f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}, Linux {facts['kernel']}."
@@ -394,7 +442,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.one:
         name, in_flight, jobs = arguments.one
-        print(POOLS[name].rate(int(in_flight), int(jobs)))
+        one(name, int(in_flight), int(jobs))
         return 0
     names = [name for name in POOLS if not arguments.only or name in arguments.only.split(",")]
     before = os.getloadavg()[0]

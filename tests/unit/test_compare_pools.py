@@ -18,7 +18,15 @@ def test_a_ratio_is_that_of_one_round_and_the_best_other_is_the_best_of_each() -
     rows = {OURS: measured(10, 40, 20), "a": measured(10, 20, 5), "b": measured(5, 8, 40)}
 
     assert ratio(rows, rows["a"], AT) == 2.0
-    assert [*speeds(rows)][-1].endswith("| 1.00 |")
+    assert [*speeds(rows)][-1].endswith("| 1.00 |  |")
+
+
+def test_of_latencies_the_ratio_is_the_part_of_the_time_that_ours_takes() -> None:
+    rows = {OURS: Row(p50s=[1e-4, 3e-4]), "a": Row(p50s=[2e-4, 2e-4]), "b": Row(p50s=[4e-4, 1e-4])}
+    mine, a, b, best = ([*line.split(" | ")][-1] for line in [*speeds(rows)][2:])
+
+    assert (mine, a, b) == ("200 us |", "200 us (1.00) |", "250 us (1.62) |")
+    assert best == "1.75 |"  # the best other is the best of each round
 
 
 def test_what_was_not_measured_is_told_with_its_reason_and_has_no_ratio() -> None:
@@ -26,7 +34,7 @@ def test_what_was_not_measured_is_told_with_its_reason_and_has_no_ratio() -> Non
     lines = [*speeds(rows)]
 
     assert lines[3].count("not installed") == len(IN_FLIGHT)
-    assert lines[4] == "| b 1.2 |  |  |  | 5 (2.00) |"
+    assert lines[4] == "| b 1.2 |  |  |  | 5 (2.00) |  |"
     assert ratio(rows, rows["a"], AT) is None
 
 

@@ -20,7 +20,7 @@ from poolproof.pool.settings import PoolSettings
 from poolproof.stack.environment import ADAPTERS
 from poolproof.transport.base import Layer, WorkerSpec
 from poolproof.transport.process import ProcessTransport
-from tests.perf.transport.echo import apply_async, echo, imap_unordered
+from tests.perf.transport.echo import apply_async, echo, imap_unordered, no_lap
 
 WARM = 2_000
 
@@ -34,13 +34,14 @@ def stack(
     workers: int = 2,
     history: Path | None = None,
     monitored: bool = False,
+    lap: Callable[[], None] = no_lap,
 ) -> float:
-    """Return jobs a second, by as many callers as there are to be jobs in flight."""
+    """Return jobs a second, by as many callers as there are to be jobs in flight; `lap` for each answer."""
 
     async def run(pool: Pool) -> float:
         await loop_of_callers(pool, payload, in_flight, WARM)
         begun = time.perf_counter()
-        await loop_of_callers(pool, payload, in_flight, jobs)
+        await loop_of_callers(pool, payload, in_flight, jobs, lap)
         return jobs / (time.perf_counter() - begun)
 
     async def main() -> float:
@@ -57,13 +58,16 @@ def stack(
     return asyncio.run(main())
 
 
-async def loop_of_callers(pool: Pool, payload: Any, callers: int, jobs: int) -> None:
-    """Let so many callers submit so many jobs in all, each one after the other."""
+async def loop_of_callers(
+    pool: Pool, payload: Any, callers: int, jobs: int, lap: Callable[[], None] = no_lap
+) -> None:
+    """Let so many callers submit so many jobs in all, each one after the other; `lap` for each answer."""
 
     async def caller(count: int) -> None:
         submit = pool.submit
         for _ in range(count):
             await submit(payload)
+            lap()
 
     share, more = divmod(jobs, callers)
     await asyncio.gather(*(caller(share + (number < more)) for number in range(callers)))

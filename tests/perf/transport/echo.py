@@ -85,22 +85,29 @@ def transport(payload: Any, in_flight: int, jobs: int) -> float:
     return asyncio.run(over(ProcessTransport, payload, in_flight, jobs))
 
 
-def apply_async(payload: Any, in_flight: int, jobs: int) -> float:
-    """Return jobs a second of `multiprocessing.Pool.apply_async`, with so many in flight."""
+def no_lap() -> None:
+    """Note nothing when an answer has come."""
+
+
+def apply_async(payload: Any, in_flight: int, jobs: int, lap: Callable[[], None] = no_lap) -> float:
+    """Return jobs a second of `multiprocessing.Pool.apply_async`, with so many in flight; `lap` for each answer."""
     with multiprocessing.get_context("fork").Pool(WORKERS) as pool:
         begun = time.perf_counter()
         flying = [pool.apply_async(echo, (payload,)) for _ in range(in_flight)]
         for at in range(jobs - in_flight):
             place = at % in_flight
             flying[place].get()
+            lap()
             flying[place] = pool.apply_async(echo, (payload,))
         for one in flying:
             one.get()
         return jobs / (time.perf_counter() - begun)
 
 
-def imap_unordered(payload: Any, in_flight: int, jobs: int) -> float:
-    """Return jobs a second of `multiprocessing.Pool.imap_unordered`, with so many in flight."""
+def imap_unordered(
+    payload: Any, in_flight: int, jobs: int, lap: Callable[[], None] = no_lap
+) -> float:
+    """Return jobs a second of `multiprocessing.Pool.imap_unordered`, with so many in flight; `lap` for each answer."""
     room = threading.Semaphore(in_flight)
 
     def items() -> Iterator[Any]:
@@ -112,6 +119,7 @@ def imap_unordered(payload: Any, in_flight: int, jobs: int) -> float:
         begun = time.perf_counter()
         for _ in pool.imap_unordered(echo, items()):
             room.release()
+            lap()
         return jobs / (time.perf_counter() - begun)
 
 
