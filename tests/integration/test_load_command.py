@@ -63,6 +63,7 @@ def test_a_load_is_ended_when_a_bound_is_certainly_broken(tmp_path: Path) -> Non
         (["--slo", "p99<fast"], "expected a bound such as p99<100ms"),
         (["--rate", "0"], "expected a rate and a time above 0"),
         (["--closed", "1", "--beside", "1"], "expected --closed or --beside, got both"),
+        (["--plot", "/dev/null/no.png"], "can be written for --plot"),
         (["--mix", "own", "--for", "1s"], "jobs of its own for the operation own"),
         (["--sessions", "2", "--for", "1s"], "a pool whose submit takes session="),
     ],

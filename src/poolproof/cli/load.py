@@ -14,6 +14,7 @@ from poolproof.host import Host
 from poolproof.load import mix, running, schedule, slo, striking
 from poolproof.load.result import EXIT, LoadPlan, LoadResult
 from poolproof.report import load as report
+from poolproof.report import pictures
 
 HELP: Final = (
     "put an open load on a pool, timed from when each operation was due, and hold it to bounds"
@@ -61,6 +62,7 @@ def add_parser(commands: Any) -> None:
     add("--drain", default="10s", metavar="TIME", help="how long open operations are waited for")
     add("--seed", type=int, help="of arrivals, mix and sessions (default: a new one, printed)")
     add("--json", type=Path, metavar="FILE", help="write all that was measured to FILE")
+    add("--plot", type=Path, metavar="FILE", help="draw it over time, as PNG or SVG")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,12 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
     plan = _plan(arguments)
     beside = _whole("--beside", arguments.beside, MOST_CLIENTS)
     session.writable_file(arguments.json)
+    session.drawable_file(arguments.plot)
     with session.leased() as lease:
         print(f"seed {plan.seed}   target {plan.target.name}   run {lease.run}", flush=True)
         results = session.run(_play(plan, beside, lease.run, Path(lease.directory)))
     if arguments.json is not None:
         data = msgspec.json.encode(results if beside else results[0])
         arguments.json.write_bytes(msgspec.json.format(data, indent=1) + b"\n")
+    if arguments.plot is not None:
+        pictures.load(results[0], arguments.plot)
     report.show(results[0], results[1] if beside else None)
     return EXIT[results[0].verdict]
 
