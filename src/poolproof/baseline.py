@@ -14,7 +14,7 @@ from poolproof.bench.result import BenchResult, Measure
 from poolproof.comparison import EFFECT, Comparison, compare_samples
 from poolproof.errors import UsageError
 from poolproof.latency import Histogram
-from poolproof.load.recovery import Curve
+from poolproof.load.recovery import LOW_SHARE, Curve
 from poolproof.load.result import LoadResult
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ DIRECTORY: Final = Path(".poolproof", "baselines")
 SCHEMA: Final = 1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MS: Final = 1e-3
-_NOTHING: Final = 1e-3
-"""In place of a dip of nothing, which is as good as can be; of what is compared, though, the logarithm is taken."""
+LEAST_MS: Final = 1.0
+LEAST_PERCENT: Final = 1.0
+"""In place of what is less, and cannot be told from nothing: of what is compared, the logarithm is taken."""
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,16 +151,17 @@ def _load_samples(result: LoadResult) -> Iterator[tuple[str, str, float]]:
 
 def _curve_samples(curve: Curve, how: str) -> Iterator[tuple[str, str, float]]:
     """Yield what a curve is compared by; one that did not come back has no time of repair, but counts as such."""
-    for name in ("detected", "repaired", "dip"):
-        value: float | None = getattr(curve, f"{name}_ms")
+    times = {
+        "detected": (curve.detected_ms, LEAST_MS),
+        "repaired": (curve.repaired_ms, LEAST_MS),
+        "dip": (curve.dip_ms, curve.slice_ms),
+    }
+    for name, (value, least) in times.items():
         if value is not None:
-            yield f"{curve.fault} {name}, {how}", "s", max(value, _NOTHING) * _MS
-    yield f"{curve.fault} depth, {how}", "%", max(100 * curve.depth, _NOTHING)
-    yield (
-        f"{curve.fault} not repaired, {how}",
-        "%",
-        100.0 if curve.repaired_ms is None else _NOTHING,
-    )
+            yield f"{curve.fault} {name}, {how}", "s", max(value, least) * _MS
+    yield f"{curve.fault} depth, {how}", "%", 100 * max(curve.depth, 1 - LOW_SHARE)
+    share = 100.0 if curve.repaired_ms is None else LEAST_PERCENT
+    yield f"{curve.fault} not repaired, {how}", "%", share
 
 
 def _of_reports(told: list[Any]) -> BenchResult:

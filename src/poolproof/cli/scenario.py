@@ -100,7 +100,7 @@ def _takes(scenario: "Scenario", arguments: argparse.Namespace) -> str:
     if arguments.target == STACK and arguments.layer != "full":
         return ""
     each = scenario.load.seconds * (arguments.pace or REAL_PACE) + _BESIDE_SECONDS
-    return f"   about {each * arguments.times:.0f} s"
+    return f"   {each * arguments.times:.0f} s, or more where jobs hang"
 
 
 def _played(scenario: "Scenario", arguments: argparse.Namespace, seeds: range) -> "list[Report]":
