@@ -9,6 +9,7 @@ from poolproof.campaign.tasks import Case, Menu
 from poolproof.checkers import Verdict
 
 CAMPAIGN_SCHEMA = 1
+STOPPED = "the unharmed pool already breaks a promise: mend that first"
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ class CampaignResult(msgspec.Struct, frozen=True, kw_only=True):
             of some kind of fault told anything.
         target: its name.
         seeds: how many were asked for; `played` how many of them have been.
+        stopped: why none was played, if the pool allows of no play.
         verdicts: how many plays came to which verdict.
         unknown: why plays told nothing, and how many.
         unproven: the kinds of fault that were played, and of which no play told anything.
@@ -75,6 +77,7 @@ class CampaignResult(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     seeds: int
     played: int
+    stopped: str
     verdicts: dict[str, int]
     unknown: dict[str, int]
     unproven: tuple[str, ...]
@@ -110,6 +113,7 @@ def counted(
         target=menu.target.name,
         seeds=seeds,
         played=len(cases),
+        stopped=STOPPED if menu.unplayable else "",
         verdicts=verdicts,
         unknown=dict(sorted(unknown.items(), key=lambda item: -item[1])),
         pairs=dict(sorted(covered.pairs.items())),

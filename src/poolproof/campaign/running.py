@@ -92,7 +92,7 @@ async def run_campaign(options: Options, executor: Executor, watcher: Watcher) -
     """
     campaign = _Campaign(options, executor, watcher)
     await campaign.begin()
-    if not campaign.menu.broken:
+    if not campaign.menu.unplayable:
         await campaign.run()
     return campaign.result()
 

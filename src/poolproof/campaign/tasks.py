@@ -1,6 +1,6 @@
 """What the controller of a campaign and those who play for it say to each other: plain data, so that it may travel."""
 
-from typing import cast
+from typing import Final, cast
 
 import msgspec
 
@@ -9,6 +9,9 @@ from poolproof.checkers import Verdict
 from poolproof.plan import FaultSpec, Plan, Target
 
 Counts = dict[str, int]
+
+
+LEAK: Final = "leak"
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -29,7 +32,7 @@ class Menu(msgspec.Struct, frozen=True, kw_only=True, tag="menu"):
         inapplicable: by kind of fault, why it does not.
         places: the lines of its own code that its workers pass; empty where none are to be, or can be, struck.
         effects: what may happen there.
-        broken: the promises that the pool breaks unharmed; there must be none.
+        broken: the promises that the pool breaks unharmed.
         adapter: the family that it was recognised as.
         version: of its interpreter.
     """
@@ -42,6 +45,11 @@ class Menu(msgspec.Struct, frozen=True, kw_only=True, tag="menu"):
     broken: tuple[Broken, ...] = ()
     adapter: str = ""
     version: str = ""
+
+    @property
+    def unplayable(self) -> tuple[Broken, ...]:
+        """Of these, what no play could be told from: all but leaks, which are what grows beyond an unharmed life."""
+        return tuple(one for one in self.broken if one.invariant != LEAK)
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, tag="case"):

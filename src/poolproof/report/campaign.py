@@ -209,7 +209,8 @@ def show(result: CampaignResult, console: Console | None = None) -> None:
         what = f"{failure.verdict}  {failure.invariant} under {failure.fault}"
         console.print(Text(f"{what}, {_many(failure.hits, 'seed')}; replay: {failure.replay}"))
     console.print()
-    console.print(grid(result.pairs))
+    if result.pairs:
+        console.print(grid(result.pairs))
     _show_gaps(console, result)
     _show_verdict(console, result)
 
@@ -250,7 +251,8 @@ def _show_gaps(console: Console, result: CampaignResult) -> None:
         console.print(Text(f"nothing is known of: {_some(result.unproven)}"))
     if result.played < result.seeds:
         left = _many(result.seeds - result.played, "seed")
-        console.print(Text(f"not played: {left}; the same command plays them, where time was over"))
+        why = result.stopped or "the same command plays them, where time was over"
+        console.print(Text(f"not played: {left}; {why}"))
     for reason, times in list(result.unknown.items())[:MOST_NAMES]:
         console.print(Text(f"unknown, {times} times: {reason}"))
 

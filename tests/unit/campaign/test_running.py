@@ -29,7 +29,7 @@ from poolproof.campaign.tasks import (
 )
 from poolproof.errors import TargetError, UsageError
 from poolproof.report.campaign import Lines
-from tests.unit.campaign.data import LOST, TARGET, case, least, menu
+from tests.unit.campaign.data import LEFT, LOST, TARGET, case, least, menu
 
 pytestmark = pytest.mark.unit
 
@@ -187,7 +187,16 @@ def test_a_pool_that_breaks_a_promise_unharmed_is_told_and_not_broken_further(
 
     assert fake.seeds == []
     assert [(one.invariant, one.fault) for one in result.failures] == [("unresolved-job", "none")]
-    assert result.verdict == "invalid"
+    assert (result.verdict, bool(result.stopped)) == ("invalid", True)
+
+
+def test_a_pool_that_leaks_unharmed_is_told_and_broken_all_the_same(tmp_path: Path) -> None:
+    fake = Fake(menu=menu(broken=(LEFT,)))
+    result = campaign(tmp_path, fake)
+
+    assert fake.seeds
+    assert [(one.invariant, one.fault) for one in result.failures][-1] == ("leak", "none")
+    assert (result.verdict, result.stopped) == ("invalid", "")
 
 
 def test_a_target_that_cannot_be_started_is_said(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def result(*failures: Failure, **fields: Any) -> CampaignResult:
         "target": "pkg:make",
         "seeds": 100,
         "played": 90,
+        "stopped": "",
         "verdicts": {"valid": 81, "invalid": 9},
         "unknown": {"no receipt that one-core took effect": 4},
         "unproven": ("one-core",),
@@ -152,3 +153,10 @@ def test_on_a_terminal_the_view_shows_how_far_what_is_covered_and_the_failures()
     assert "1 pairs of fault and state, 1 of 4 faults, 0 of 5 crash points" in text
     assert "unresolved-job" in text
     assert "not cut yet" in text
+
+
+def test_a_pool_that_is_broken_before_all_else_is_why_nothing_was_played() -> None:
+    text = shown(result(played=0, pairs={}, stopped="mend that first"))
+
+    assert "not played: 100 seeds; mend that first" in text
+    assert "same command" not in text
