@@ -35,7 +35,7 @@ def curve_of(scenario: Scenario, facts: Facts, pace: float) -> Curve | None:
         return int((moment - facts.began) / pace * NS)
 
     at, over = facts.deeds[0][0], _over(facts)
-    until = int(scenario.load.seconds * NS)
+    until = since(facts.over)
     found = curve(
         scenario.name,
         since(at),
@@ -68,12 +68,13 @@ def _good(load: list[JobFacts], facts: Facts, pace: float) -> Counter[int]:
     return Counter(int((ended - facts.began) / pace * NS) // SLICE_NS for ended in right)
 
 
-def goodput(scenario: Scenario, facts: Facts, pace: float, found: Curve) -> tuple[int, ...]:
+def goodput(facts: Facts, pace: float, found: Curve) -> tuple[int, ...]:
     """Return how many right answers the load's jobs got in each slice of a curve, while it lasted."""
     wide = round(found.slice_ms / pace * 1e6) // SLICE_NS
-    return tuple(_in_slices(_good(facts.role("load"), facts, pace), wide, scenario.load.seconds))
+    lasted = int((facts.over - facts.began) / pace * NS) // SLICE_NS
+    return tuple(_in_slices(_good(facts.role("load"), facts, pace), wide, lasted))
 
 
-def _in_slices(good: Counter[int], wide: int, seconds: float) -> Iterator[int]:
-    for first in range(0, int(seconds * NS) // SLICE_NS, wide):
+def _in_slices(good: Counter[int], wide: int, slices: int) -> Iterator[int]:
+    for first in range(0, slices, wide):
         yield sum(good[n] for n in range(first, first + wide))

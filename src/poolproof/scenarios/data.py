@@ -124,7 +124,8 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         answered_seconds: the longest that a caller may have waited for whatever it got.
         deaths: how many workers may have died at most; None is any number.
         rss_bytes: the most memory that a worker may have had; None is any.
-        at_most_once: whether no job may be begun twice: it cannot be asked where a wire without checksums corrupts.
+        at_most_once: whether no job may be begun twice, or begun and denied: it cannot be asked where a wire without
+            checksums corrupts.
     """
 
     success: float = 0.95

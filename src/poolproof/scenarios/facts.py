@@ -56,7 +56,8 @@ class Facts:
         born: when a worker was first seen that had not been there.
         most_rss_bytes: the most memory that a worker had; None where it has none of its own.
         closed: whether the shutdown ended in time.
-        began, seconds: when the load began, and how long all of it took, on the stage's clock.
+        began, over: when the load began, and when it was over, on the stage's clock.
+        seconds: how long all of it took.
         deeds: when each deed was begun, and which.
         heals: when everything was undone.
     """
@@ -77,6 +78,7 @@ class Facts:
     most_rss_bytes: int | None = None
     closed: bool = False
     began: float = 0.0
+    over: float = 0.0
     seconds: float = 0.0
     deeds: list[tuple[float, Deed]] = field(default_factory=list[tuple[float, Deed]])
     heals: list[float] = field(default_factory=list[float])

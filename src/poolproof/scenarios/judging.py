@@ -1,12 +1,16 @@
 """Whether a scenario was passed: each criterion with the number that was wanted, the number that was got, the unit."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from poolproof.checkers import Verdict, combine
 from poolproof.scenarios.data import Criteria, Scenario
 from poolproof.scenarios.facts import Facts, JobFacts
+
+BY_NUMBER: Final = frozenset({"duplicate-run", "false-denial"})
+"""What rests on the numbers of requests: a worker that was told a wrong one does a job of which nobody knows."""
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +109,7 @@ def _integrity(facts: Facts, *, at_most_once: bool) -> Iterator[Judgement]:
     }
     for invariant, bad in broken.items():
         judged = _none(invariant, bad, "jobs", vacuous=not facts.jobs)
-        if invariant == "duplicate-run" and not at_most_once:
+        if invariant in BY_NUMBER and not at_most_once:
             judged = msgspec.structs.replace(judged, verdict="not applicable")
         yield judged
     phantoms = sorted(set(facts.starts) - set(facts.jobs))

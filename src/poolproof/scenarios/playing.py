@@ -105,7 +105,7 @@ async def play(
         jobs=len(facts.jobs),
         seconds=round(facts.seconds, 3),
         curve=curve,
-        goodput=() if curve is None else goodput(scenario, facts, stage.pace, curve),
+        goodput=() if curve is None else goodput(facts, stage.pace, curve),
     )
 
 
@@ -127,6 +127,7 @@ class _Play:
     def __init__(self, scenario: Scenario, stage: Stage, rng: random.Random, *, null: bool) -> None:
         self.scenario, self.stage, self.rng, self.null = scenario, stage, rng, null
         self.facts = Facts(wanted=scenario.workers)
+        self._harmed = False
         self._submitted: dict[str, list[JobFacts]] = {}
 
     async def run(self) -> Facts | str:
@@ -153,21 +154,23 @@ class _Play:
         return facts
 
     async def _harm(self) -> None:
-        """Have the load go on while the steps are done one after the other."""
-        load = self.scenario.load
-        self.facts.began = self.stage.clock()
+        """Have the load go on while the steps are done one after the other, however long they take to show."""
+        load, facts, stage = self.scenario.load, self.facts, self.stage
+        facts.began = stage.clock()
+        facts.over = facts.began + load.seconds * stage.pace
         clients = [asyncio.create_task(self._client(load)) for _ in range(load.clients)]
         clients += [asyncio.create_task(self._open(load))] if load.rate else []
         if not self.null:
             for step in self.scenario.steps:
                 await self._step(step)
+        facts.over = max(facts.over, stage.clock())
+        self._harmed = True
         await asyncio.gather(*clients)
 
     async def _client(self, load: Load) -> None:
         stage = self.stage
-        until = stage.clock() + load.seconds * stage.pace
         await stage.sleep(self.rng.uniform(0, load.think))
-        while stage.clock() < until:
+        while stage.clock() < self.facts.over or not self._harmed:
             job = self._ask("load", load=load)
             await stage.settled([job], PATIENCE * load.deadline)
             await stage.sleep(load.think)

@@ -30,6 +30,7 @@ def facts(
         if not gap[0] <= ended < gap[1]:
             found.jobs[number] = job(number, began + ended * pace)
     found.living = ((began, 2),)
+    found.over = began + SECONDS * pace
     found.deeds = [(began + at * pace, deed) for at, deed in deeds]
     found.heals = [began + at * pace for at in heals]
     return found
@@ -121,7 +122,7 @@ def test_where_nothing_was_done_or_asked_there_is_no_curve(nothing: str) -> None
 @pytest.mark.parametrize("pace", [1.0, 0.1])
 def test_goodput_is_every_right_answer_in_slices(pace: float) -> None:
     found = facts((5, "kill"), gap=(5, 7), heals=(21,), pace=pace)
-    told = goodput(SCENARIO, found, pace, curve(found, pace))
+    told = goodput(found, pace, curve(found, pace))
 
     assert sum(told) == (SECONDS - 2) * RATE
     assert told.count(0) == pytest.approx(2_000 * pace / curve(found, pace).slice_ms, abs=1)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from poolproof.scenarios.data import Criteria, Scenario, Step
@@ -115,6 +116,20 @@ def test_a_foreign_pool_promises_no_number_of_deaths() -> None:
     facts.ours, facts.deaths = False, 7
 
     assert verdict(judge(SCENARIO, facts)) == "valid"
+
+
+@pytest.mark.parametrize("invariant", ["duplicate-run", "false-denial"])
+def test_where_numbers_of_requests_are_corrupted_what_rests_on_them_is_not_judged(
+    invariant: str,
+) -> None:
+    facts = sound()
+    BROKEN[invariant](facts)
+    criteria = msgspec.structs.replace(SCENARIO.criteria, at_most_once=False)
+    corrupted = msgspec.structs.replace(SCENARIO, criteria=criteria)
+
+    told = {one.invariant: one for one in judge(corrupted, facts)}[invariant]
+    assert told.verdict == "not applicable"
+    assert told.got.startswith("1 jobs: ")
 
 
 def test_each_judgement_says_number_and_unit() -> None:
