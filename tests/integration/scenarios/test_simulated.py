@@ -196,17 +196,10 @@ class StandsStill(Ablated):
             self._loop.call_later(wait, partial(super()._note, checked=checked), facts, done)
 
 
-class SlowToHarm(Ablated):
-    """What is done to it takes longer than the load should last."""
-
-    async def do(self, *_: Any) -> None:
-        await self.sleep(2 * BRIEF.seconds)
-        await super().do(*_)
-
-
 def test_nothing_is_done_to_a_pool_whose_load_is_over() -> None:
     """Seen in 9 of 1,000 seeds of `combined`: no receipt, since nobody asked for anything any more."""
-    report = on(SlowToHarm)
+    steps = (Step(do="wait", seconds=2 * BRIEF.seconds), Step(do="kill", seconds=1))
+    report = on(Ablated, msgspec.structs.replace(KILLS, steps=steps))
 
     assert report.verdict == "valid"
     assert report.curve is not None
