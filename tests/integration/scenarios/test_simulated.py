@@ -49,12 +49,16 @@ def brief(scenario: Scenario) -> Scenario:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "layer"), SIMULATED)
-def test_our_stack_passes_with_a_receipt_for_each_deed(name: str, layer: str, seed: int) -> None:
-    report = play_on_stack(brief(SCENARIOS[name]), layer, seed=seed)
+def test_our_stack_passes_with_a_receipt_for_each_deed_and_a_curve(
+    name: str, layer: str, seed: int
+) -> None:
+    scenario = brief(SCENARIOS[name])
+    report = play_on_stack(scenario, layer, seed=seed)
 
     assert report.broken == []
     assert report.receipts
     assert all(report.receipts.values())
+    assert (report.curve is not None) == bool(scenario.load.clients)
 
 
 def test_a_seed_is_the_whole_story() -> None:
@@ -222,14 +226,6 @@ def test_the_curve_of_one_that_stands_still_is_as_long_as_it_does() -> None:
     assert (sound.dip_ms, sound.depth) == (0.0, 0.0)
     assert still.depth == 1.0
     assert still.dip_ms == still.repaired_ms == pytest.approx(2_000, abs=2 * still.slice_ms)
-
-
-@pytest.mark.parametrize(("name", "layer"), SIMULATED)
-def test_every_scenario_with_a_load_has_a_curve(name: str, layer: str) -> None:
-    scenario = brief(SCENARIOS[name])
-    report = play_on_stack(scenario, layer, seed=0)
-
-    assert (report.curve is not None) == bool(scenario.load.clients)
 
 
 def test_in_virtual_time_a_curve_is_the_same_everywhere() -> None:
