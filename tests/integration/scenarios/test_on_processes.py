@@ -49,7 +49,8 @@ KILLS = Scenario(
     workers=2,
     steady=4,
     load=Load(clients=4, seconds=5, think=0),
-    steps=(Step(do="wait", seconds=1), Step(do="kill", count=1, seconds=1)),
+    # Three times: a worker that dies between two jobs takes none along.
+    steps=(Step(do="wait", seconds=1), Step(do="kill", count=1, times=3, every=0.5, seconds=1)),
 )
 BREAKS = {
     "multiprocessing.Pool": "unresolved-job",
