@@ -22,7 +22,7 @@ from tests.perf.stack.measured import (
     replacements,
     stack,
 )
-from tests.perf.transport.echo import PEER_MS, executor_replacements, missed
+from tests.perf.transport.echo import executor_replacements
 
 pytestmark = [
     pytest.mark.perf,
@@ -51,15 +51,15 @@ def compared(
 
     assert ratio >= (target if held is None else held)
     if ratio < target:
-        missed(f"{ratio:.2f} of {target:g}")
+        pytest.xfail(f"target not met: {ratio:.2f} of {target:g}")
 
 
 @pytest.mark.parametrize(
     ("workers", "in_flight", "target", "held"),
-    [(2, 64, 10.0, 4.0), (2, 256, 10.0, 4.0), (8, 64, 4.0, 2.5), (8, 256, 8.0, 4.5)],
+    [(2, 64, 10.0, 4.0), (2, 256, 10.0, 4.0), (8, 64, 4.0, None), (8, 256, 8.0, None)],
 )
 def test_full_layer_jobs_a_second(
-    workers: int, in_flight: int, target: float, held: float, tmp_path: Path
+    workers: int, in_flight: int, target: float, held: float | None, tmp_path: Path
 ) -> None:
     """With history and monitor on. Seen: 5.3 to 7.6 with 2 workers, 3.2 and 5.5 with 8 (load 0.6 to 1.6).
 
@@ -125,7 +125,7 @@ def test_layers_in_this_process(layer: str, target: float, held: float) -> None:
 @pytest.mark.parametrize(("spares", "target_ms", "held_ms"), [(0, 5.0, 5.0), (1, 3.0, 3.5)])
 def test_death_to_replacement(spares: int, target_ms: float, held_ms: float) -> None:
     """Through the whole pool. Seen: 3.4 and 4.4 ms without a spare, 3.3 with one, where the peer took 4.5 to 6.1;
-    5.0 and 4.3 ms on a slower day of the machine, when the peer took 13.3. So the bound is scaled by the peer.
+    5.0 and 4.3 ms on a slower day of the machine, when the peer took 13.3.
 
     Until the end of the dead worker's connection is seen, 2 ms are over: the kernel takes its memory
     down first. With a spare, through the transport alone, it is 2.2 to 3.1 ms.
@@ -141,9 +141,9 @@ def test_death_to_replacement(spares: int, target_ms: float, held_ms: float) -> 
     )
 
     assert mine <= theirs
-    assert mine <= held_ms * max(1.0, theirs / PEER_MS)
+    assert mine <= held_ms
     if mine > target_ms:
-        missed(f"{mine:.2f} ms, not {target_ms:g}, where the peer took {theirs:.2f}")
+        pytest.xfail(f"target not met: {mine:.2f} ms, not {target_ms:g}")
 
 
 def test_the_monitor_costs_little() -> None:

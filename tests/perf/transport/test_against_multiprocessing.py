@@ -12,11 +12,9 @@ import statistics
 import pytest
 
 from tests.perf.transport.echo import (
-    PEER_MS,
     apply_async,
     executor_replacements,
     imap_unordered,
-    missed,
     replacements,
     transport,
 )
@@ -88,6 +86,4 @@ def test_death_to_replacement(spares: int, most_ms: float) -> None:
     print(f"; ProcessPoolExecutor by hand {peer:.2f} ms, load {os.getloadavg()[0]:.1f}")
 
     assert mine < peer
-    assert mine <= most_ms * max(1.0, peer / PEER_MS)
-    if mine > most_ms:
-        missed(f"{mine:.2f} ms, not {most_ms:g}, where the peer took {peer:.2f}")
+    assert mine <= most_ms
