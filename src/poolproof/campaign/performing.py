@@ -171,10 +171,9 @@ class _Performance:
         left = await reduce_async(
             task.plan, fails, CUTS, most_runs=CUTTING_RUNS, seconds=task.seconds * CUTTING_SHARE
         )
-        minimal = (
-            left.one_minimal and not undecided
-        )  # what time cut short has not been shown to be needed
-        left, undecided = dataclasses.replace(left, one_minimal=minimal), 0
+        # What time cut short has not been shown to be needed.
+        left = dataclasses.replace(left, one_minimal=left.one_minimal and not undecided)
+        undecided = 0
         repeats = [fails(left.plan) for _ in range(CONFIRMATIONS)]
         again = sum(plan is not None for plan in await asyncio.gather(*repeats))
         self.say(_least(task, left, shown, again, CONFIRMATIONS - undecided))

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import importlib.util
 import os
 import signal
 import sys
@@ -118,8 +117,10 @@ def writable_file(path: Path | None, option: str = "--json") -> None:
 
 def drawable_file(path: Path | None, option: str = "--plot") -> None:
     """Raise UsageError if a picture could not be drawn there in the end."""
+    from poolproof.report import pictures  # noqa: PLC0415 - other commands need not pay for it
+
     writable_file(path, option)
-    if path is not None and importlib.util.find_spec("matplotlib") is None:
+    if path is not None and not pictures.available():
         raise UsageError(f"expected matplotlib for {option}, got none; install poolproof[perf]")
 
 
