@@ -24,8 +24,8 @@ DIRECTORY: Final = Path(".poolproof", "baselines")
 SCHEMA: Final = 1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MS: Final = 1e-3
-LEAST_MS: Final = 1.0
-LEAST_PERCENT: Final = 1.0
+_LEAST_MS: Final = 1.0
+_LEAST_PERCENT: Final = 1.0
 """In place of what is less, and cannot be told from nothing: of what is compared, the logarithm is taken."""
 
 
@@ -152,15 +152,15 @@ def _load_samples(result: LoadResult) -> Iterator[tuple[str, str, float]]:
 def _curve_samples(curve: Curve, how: str) -> Iterator[tuple[str, str, float]]:
     """Yield what a curve is compared by; one that did not come back has no time of repair, but counts as such."""
     times = {
-        "detected": (curve.detected_ms, LEAST_MS),
-        "repaired": (curve.repaired_ms, LEAST_MS),
+        "detected": (curve.detected_ms, _LEAST_MS),
+        "repaired": (curve.repaired_ms, _LEAST_MS),
         "dip": (curve.dip_ms, curve.slice_ms),
     }
     for name, (value, least) in times.items():
         if value is not None:
             yield f"{curve.fault} {name}, {how}", "s", max(value, least) * _MS
     yield f"{curve.fault} depth, {how}", "%", 100 * max(curve.depth, 1 - LOW_SHARE)
-    share = 100.0 if curve.repaired_ms is None else LEAST_PERCENT
+    share = 100.0 if curve.repaired_ms is None else _LEAST_PERCENT
     yield f"{curve.fault} not repaired, {how}", "%", share
 
 
@@ -185,10 +185,16 @@ def of_plays(reports: "Sequence[Report]") -> BenchResult:
         sample
         for report in reports
         if report.curve is not None
-        for sample in _curve_samples(report.curve, f"on {report.where}")
+        for sample in _curve_samples(report.curve, _how_played(report))
     )
     load = (float(report.fingerprint.get("load", 0.0)) for report in (reports[0], reports[-1]))
     return _as_bench(reports[0].scenario, samples, reports[0].fingerprint, load)
+
+
+def _how_played(report: "Report") -> str:
+    """Return what makes curves unlike, as a part of their names: only what has one name is compared."""
+    besides = f", {report.rate:g}/s besides" if report.rate else ""
+    return f"on {report.where}{besides}{f', pace {report.pace:g}' if report.pace != 1 else ''}"
 
 
 def _together(results: Sequence[BenchResult]) -> Iterator[Measure]:

@@ -79,7 +79,10 @@ def _interpreter(python: str) -> tuple[str, str]:
     """Return an interpreter's version, and a short digest of its packages and their versions; a tenth of a second."""
     command = [python, "-c", _ASK]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - the target's own
+        # From where no module of the target's can stand before the interpreter's own.
+        told = subprocess.run(  # noqa: S603 - the interpreter that was measured
+            command, capture_output=True, text=True, check=True, cwd="/"
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown", "unknown"
     version, _, packages = told.stdout.partition("\n")

@@ -243,6 +243,16 @@ def test_a_play_that_proves_nothing_is_no_baseline(changes: dict[str, Any]) -> N
         baseline.of_plays([msgspec.structs.replace(play, **changes)])
 
 
+@pytest.mark.parametrize("unlike", [{"rate": 50.0}, {"pace": 0.1}, {"where": "bridge_mock"}])
+def test_curves_of_plays_that_were_asked_for_otherwise_are_not_compared(
+    unlike: dict[str, Any],
+) -> None:
+    old = plays(*times(1, 50))
+    new = [msgspec.structs.replace(one, **unlike) for one in old]
+    with pytest.raises(UsageError, match="expected a measure that old has, too"):
+        baseline.compare(baseline_of(baseline.of_plays(old)), baseline.of_plays(new))
+
+
 def test_virtual_time_and_that_of_a_machine_are_not_compared() -> None:
     old, new = (baseline.of_plays(plays(1.0, fingerprint=f)) for f in ({}, fingerprint.take()))
     with pytest.raises(UsageError, match="a machine like this one"):

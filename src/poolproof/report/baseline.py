@@ -42,7 +42,9 @@ def show(
     ):
         console.print(Text(f"  then and now: {differs}"))
     title = Text(f"\n{worst(changes).upper()}", style=STYLES[worst(changes)])
-    console.print(title.append(f"  against {old.name}, of {old.saved_at}", style="default"))
+    unsure = sum(change.comparison.verdict == "inconclusive" for change in changes)
+    rest = f"; {unsure} of {len(changes)} measures are inconclusive" if unsure else ""
+    console.print(title.append(f"  against {old.name}, of {old.saved_at}{rest}", style="default"))
 
 
 def show_kept(kept: Sequence[Baseline], console: Console | None = None) -> None:
@@ -58,8 +60,8 @@ def show_kept(kept: Sequence[Baseline], console: Console | None = None) -> None:
             one.saved_at,
             one.result.target,
             str(len(one.result.measures)),
-            str(facts["python"]),
-            f"{facts['cpu']}, {facts['cores']} cores",
+            str(facts.get("python", "-")),
+            f"{facts['cpu']}, {facts['cores']} cores" if "cpu" in facts else "any: virtual time",
             f"{one.result.load_before:.1f}",
         )
     console.print(table)

@@ -41,6 +41,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         receipts: the evidence for each deed.
         jobs: how many were asked for.
         seconds: how long it took, on the stage's clock.
+        rate: how many jobs a second were asked for besides, as the scenario has it.
+        pace: how many seconds of the stage's clock one of the scenario's was.
         curve: what the harm did to the load, and for how long; None where nothing was done, or nothing asked for.
         goodput: right answers to the load's jobs in each of the curve's slices.
         fingerprint: where it was played; of a simulated play, that its time is virtual: it is the same everywhere.
@@ -55,6 +57,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     receipts: dict[str, tuple[str, ...]] = {}
     jobs: int = 0
     seconds: float = 0.0
+    rate: float = 0.0
+    pace: float = 1.0
     curve: Curve | None = None
     goodput: tuple[int, ...] = ()
     fingerprint: dict[str, Any] = {}
@@ -104,6 +108,8 @@ async def play(
         receipts={deed: tuple(told) for deed, told in facts.receipts.items()},
         jobs=len(facts.jobs),
         seconds=round(facts.seconds, 3),
+        rate=scenario.load.rate,
+        pace=stage.pace,
         curve=curve,
         goodput=() if curve is None else goodput(facts, stage.pace, curve),
     )

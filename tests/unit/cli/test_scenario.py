@@ -76,6 +76,8 @@ def test_what_was_played_is_kept_as_a_baseline_and_compared(
     assert cli.main(["baseline", "compare", "mine", "new.json", "--dir", "kept"]) == 0
 
     assert "without-a-scratch repaired, on mock" in capsys.readouterr().out
+    assert cli.main(["baseline", "list", "--dir", "kept"]) == 0
+    assert "any: virtual time" in capsys.readouterr().out
 
 
 def test_a_seed_is_drawn_and_printed_where_none_is_given(
