@@ -166,12 +166,19 @@ class _Play:
         facts.over = facts.began + load.seconds * stage.pace
         clients = [asyncio.create_task(self._client(load)) for _ in range(load.clients)]
         clients += [asyncio.create_task(self._open(load))] if load.rate else []
-        if not self.null:
-            for step in self.scenario.steps:
-                await self._step(step)
-        facts.over = max(facts.over, stage.clock())
-        self._harmed = True
-        await asyncio.gather(*clients)
+        try:
+            if not self.null:
+                for step in self.scenario.steps:
+                    await self._step(step)
+            facts.over = max(facts.over, stage.clock())
+            self._harmed = True
+            await asyncio.gather(*clients)
+        except BaseException:
+            # The stage closes next, and nobody may ask it for anything then.
+            for client in clients:
+                client.cancel()
+            await asyncio.gather(*clients, return_exceptions=True)
+            raise
 
     async def _client(self, load: Load) -> None:
         stage = self.stage

@@ -328,7 +328,7 @@ class Shell(Process):
         for request in pending:
             if not request.answered.done():
                 request.answered.set_exception(GoneError(self, reason))
-        if boot is not None:
+        if boot is not None and not boot.done():  # who waited for it may have been cancelled
             boot.set_exception(StartError("/".join(self.path), reason))
             # Who waits for it gets it; where nobody does any more, it must not be logged as
             # forgotten.

@@ -271,7 +271,8 @@ class Zygote:
                     os.waitpid(pid, 0)
 
     def _tell(self, message: Prepared | Forked | Unforked | Buried) -> None:
-        self._control.send(msgspec.msgpack.encode(message))
+        with suppress(ConnectionError):  # the controller is gone, as the next look at it will find
+            self._control.send(msgspec.msgpack.encode(message))
 
 
 def _dead_child() -> int | None:

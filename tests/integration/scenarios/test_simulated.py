@@ -1,9 +1,10 @@
 """Every named scenario on our stack in virtual time; and ablated stacks, which are found out."""
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,9 +17,6 @@ from poolproof.scenarios.facts import JobFacts
 from poolproof.scenarios.planned import inject_failure, simulate_pool_failure
 from poolproof.scenarios.playing import Report, play
 from poolproof.scenarios.stack_stage import StackStage
-
-if TYPE_CHECKING:
-    import asyncio
 
 pytestmark = pytest.mark.integration
 
@@ -226,6 +224,33 @@ def test_the_curve_of_one_that_stands_still_is_as_long_as_it_does() -> None:
     assert (sound.dip_ms, sound.depth) == (0.0, 0.0)
     assert still.depth == 1.0
     assert still.dip_ms == still.repaired_ms == pytest.approx(2_000, abs=2 * still.slice_ms)
+
+
+def test_a_play_that_is_interrupted_asks_its_closed_pool_for_nothing() -> None:
+    asked: list[bool] = []
+
+    class Closed(Ablated):
+        closed = False
+
+        def submit(self, *arguments: Any, **options: Any) -> JobFacts:
+            asked.append(self.closed)
+            return super().submit(*arguments, **options)
+
+        async def close(self) -> bool:
+            self.closed = True
+            return await super().close()
+
+    async def main() -> None:
+        playing = asyncio.create_task(play(OPEN, Closed("mock", 2), seed=0, where="mock"))
+        await simulation.advance(2)
+        playing.cancel()
+        await asyncio.wait([playing])
+        await simulation.advance(2)
+
+    simulation.play(main())
+
+    assert asked
+    assert not any(asked)
 
 
 def test_in_virtual_time_a_curve_is_the_same_everywhere() -> None:
