@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from poolproof.adapters.base import Adapter
-from poolproof.agent import containment, coverage_lock, journal, points, target, work
+from poolproof.agent import auditing, containment, coverage_lock, journal, points, target, work
 from poolproof.agent.answers import equal, shown
 
 if TYPE_CHECKING:
@@ -451,7 +451,7 @@ def _watch_shared_memory(directory: str) -> None:
                 os.write(note, f"{path.removeprefix(_SHM)}\n".encode())
                 os.close(note)
 
-    sys.addaudithook(hook)
+    auditing.add_hook(hook)
 
 
 def _made_by(event: str, arguments: tuple[Any, ...]) -> str:

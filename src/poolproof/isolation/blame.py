@@ -13,6 +13,8 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from poolproof.agent import auditing
+
 MOST_FRAMES: Final = 64
 MOST_PATHS: Final = 4096
 MOST_CHILDREN: Final = 256
@@ -98,7 +100,7 @@ def keep(notes: Notes) -> None:
     global _hooked  # noqa: PLW0603 (a hook is for ever, so there is one)
     _keepers.append(notes)
     if not _hooked:
-        sys.addaudithook(_hook)
+        auditing.add_hook(_hook)
         _hooked = True
     _announce_threads()
 
@@ -291,10 +293,13 @@ def _kind(file: str) -> int:
 _RUN_TESTS: Final = frozenset({"pytest_pyfunc_call", "pytest_fixture_setup", "pytest_runtest_call"})
 
 
+_STANDING_IN: Final = frozenset({_announced.__code__, auditing.settrace.__code__})
+
+
 def _site(notes: Notes) -> Site:
     """Return the innermost frame of the user's own code, else the innermost of all."""
     frame = sys._getframe(2)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    if frame.f_code is _announced.__code__ and frame.f_back is not None:
+    if frame.f_code in _STANDING_IN and frame.f_back is not None:
         frame = frame.f_back
     own = innermost = outermost = frame
     found = foreign = False

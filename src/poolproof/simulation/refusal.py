@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from poolproof.agent import auditing
 from poolproof.errors import UsageError
 
 _THREADS: Final = "a thread"
@@ -73,7 +74,7 @@ def watch(loops: type) -> None:
         if event in _EVENTS and isinstance(_running(), loops):
             raise refuse(event, _EVENTS[event])
 
-    sys.addaudithook(hook)
+    auditing.add_hook(hook)
     if sys.version_info < (3, 12):  # before, the interpreter told nothing of threads
         start = vars(threading)["_start_new_thread"]
 
