@@ -87,6 +87,13 @@ class CoroutineProcess(Process):
         self.task.cancel()
         self.finish(KILLED if closed else ExitReason("killed", "unkillable"))
 
+    async def gone(self) -> None:
+        """Wait until a killed one's task is over, too; one that refuses to end is not waited for."""
+        for _ in range(_CLOSE_ATTEMPTS):
+            if self.task.done():
+                return
+            await asyncio.sleep(0)
+
 
 def _close(task: "asyncio.Task[object]") -> bool:
     """Close the task's coroutine; a coroutine may refuse, so often, by awaiting again."""
@@ -162,6 +169,9 @@ async def wait_until_up(process: Process, up: "asyncio.Future[Any]", timeout: fl
     except BaseException:
         process.unwatch(ended)
         process.exit(KILL)
+        if isinstance(process, CoroutineProcess):
+            # Else its task's end is an error to the loop, where that ends before it: asyncio.run would log it.
+            await process.gone()
         raise
     process.unwatch(ended)
 

@@ -33,6 +33,7 @@ Decide = Callable[[restart.Situation, restart.Event], restart.Plan]
 
 _NS: Final = 1_000_000_000
 _MANY: Final = 1_000
+_MOMENT_SECONDS: Final = 1.0
 
 
 class _Ended(NamedTuple):
@@ -354,6 +355,11 @@ class Shell(Process):
                 self.loop.call_later(
                     DEFAULT_SHUTDOWN_SECONDS if patience is None else patience, process.exit, KILL
                 )
+
+    async def quiet(self) -> None:
+        """Wait until nothing is being started or stopped any more, as after a kill; a moment at most."""
+        if self._busy is not None:
+            await asyncio.wait({self._busy}, timeout=_MOMENT_SECONDS)
 
     @override
     def system(self, request: SystemRequest, /) -> "asyncio.Future[Any]":

@@ -104,6 +104,7 @@ async def _slowly_booted(supervisor: S, waiting: Awaitable[None]) -> S:
         await waiting
     except asyncio.CancelledError:
         supervisor.exit(KILL)
+        await supervisor.quiet()
         raise
     return supervisor
 
