@@ -10,9 +10,12 @@ import os
 import select
 import signal
 import sys
+import time
 
 VARIABLE = "POOLPROOF_TREE"
 _ROUNDS = 50
+_EXEC_LOOKS = 100
+_EXEC_SECONDS = 0.001
 
 
 def tokens_of(pid: int) -> list[str]:
@@ -20,14 +23,34 @@ def tokens_of(pid: int) -> list[str]:
 
     None if it cannot be read.
     """
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 (pathlib costs the guardian 10 ms to start)
-            fields = file.read().split(b"\0")
-    except OSError:
-        return []
     start = VARIABLE.encode() + b"="
+    fields = _environment(pid).split(b"\0")
     found = [field[len(start) :].decode() for field in fields if field.startswith(start)]
     return found[0].split(":") if found else []
+
+
+def _environment(pid: int) -> bytes:
+    """Return it as /proc has it.
+
+    It has none while the process executes a program, and no command line: whoever is met then must
+    not be missed. A zombie, which has neither, has no executable either.
+    """
+    done = False
+    try:
+        for _ in range(_EXEC_LOOKS):
+            if (found := _bytes(f"/proc/{pid}/environ")) or done:
+                return found
+            done = bool(_bytes(f"/proc/{pid}/cmdline")) or not os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 (as below)
+            if not done:
+                time.sleep(_EXEC_SECONDS)
+    except OSError:
+        pass
+    return b""
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 (pathlib costs the guardian 10 ms to start)
+        return file.read()
 
 
 def carriers(token: str) -> list[int]:

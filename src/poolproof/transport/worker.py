@@ -150,10 +150,7 @@ class Blocking:
         """Obey, beginning with what was read already."""
         self.play(data)
         while True:
-            length = self._sock.recv_into(buffer)
-            if not length:
-                leave(0)
-            self.play(buffer[:length])
+            self.play(self._receive())
 
     def play(self, data: bytes | memoryview) -> None:
         """Obey what was read."""
@@ -216,10 +213,16 @@ class Blocking:
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
-            length = self._sock.recv_into(buffer, 0, socket.MSG_DONTWAIT)
-            if not length:
-                leave(0)
-            self._service.received(buffer[:length])
+            self._service.received(self._receive(socket.MSG_DONTWAIT))
+
+    def _receive(self, flags: int = 0) -> memoryview:
+        try:
+            length = self._sock.recv_into(buffer, 0, flags)
+        except ConnectionError:  # the controller is gone, and has not read all that was sent to it
+            length = 0
+        if not length:
+            leave(0)
+        return buffer[:length]
 
     def _write(self, frame: bytearray) -> None:
         try:

@@ -5,6 +5,7 @@ Every function bears that a process ends, or is not ours to read, while it is be
 
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Final
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _CHUNK_BYTES: Final = 1 << 16
+_EXEC_LOOKS: Final = 100
+_EXEC_SECONDS: Final = 0.001
 _LIMIT_LINE: Final = re.compile(r"^(.+?)\s{2,}(\S+)\s+(\S+)", re.MULTILINE)
 
 
@@ -172,18 +175,42 @@ def _limit(text: str) -> int | None:
 
 
 def cmdline(pid: int) -> tuple[str, ...]:
-    """Return the command line of `pid`; empty for a zombie and for who is gone."""
-    raw = _read_all(f"/proc/{pid}/cmdline") or b""
+    """Return the command line of `pid`; empty for a zombie and for who is gone.
+
+    While a program is being loaded into a process /proc shows none. That is waited for: a tenth of a second at most.
+    """
+    raw = b""
+    for _ in range(_EXEC_LOOKS):
+        raw = _read_all(f"/proc/{pid}/cmdline") or b""
+        if raw or not _has_program(pid):
+            break
+        time.sleep(_EXEC_SECONDS)
     return tuple(os.fsdecode(part) for part in raw.removesuffix(b"\0").split(b"\0")) if raw else ()
 
 
 def environ(pid: int) -> list[bytes]:
-    """Return the environment that `pid` was executed with, as KEY=value.
+    """Return the environment that `pid` was executed with, as KEY=value; waits as `cmdline` does.
 
     A forked process shows what its forking ancestor was executed with. What a process puts into its
     environment later is not seen; who is gone, or not ours to read, has nothing.
     """
-    return (_read_all(f"/proc/{pid}/environ") or b"").split(b"\0")
+    done = False
+    for _ in range(_EXEC_LOOKS):
+        raw = _read_all(f"/proc/{pid}/environ") or b""
+        if raw or done:
+            return raw.split(b"\0")
+        done = bool(_read_all(f"/proc/{pid}/cmdline")) or not _has_program(pid)
+        if not done:  # else it may just have become so: one more look
+            time.sleep(_EXEC_SECONDS)
+    return []
+
+
+def _has_program(pid: int) -> bool:
+    """Tell whether a process executes a file; a zombie and a thread of the kernel do not."""
+    try:
+        return bool(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return False
 
 
 def environ_has(pid: int, entry: bytes) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from poolproof.supervision import guardian
 from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
 
@@ -207,6 +208,30 @@ def test_the_environment_at_start_is_searched_by_whole_entries(
 
     assert procfs.environ_has(pid, b"POOLPROOF_WATCHED=abc")
     assert not procfs.environ_has(pid, b"POOLPROOF_WATCHED=ab")
+
+
+@pytest.mark.parametrize("tells", ["procfs", "guardian"])
+def test_who_is_just_executing_a_program_is_not_missed(
+    tells: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until that is done /proc shows it with no environment at all: one look in three meets that."""
+    monkeypatch.setenv("POOLPROOF_TREE", "mine")
+    missed = 0
+    for _ in range(50):
+        pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exec sleep 100"], os.environ)
+        try:
+            while "sleep" not in procfs.cmdline(pid):
+                found = (
+                    procfs.environ_has(pid, b"POOLPROOF_TREE=mine")
+                    if tells == "procfs"
+                    else guardian.tokens_of(pid) == ["mine"]
+                )
+                missed += not found
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    assert missed == 0
 
 
 def test_the_session_is_that_of_the_process(grow: Any) -> None:
