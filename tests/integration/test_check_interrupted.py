@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,33 +11,19 @@ from tests.integration.commands import Command, until
 
 pytestmark = pytest.mark.integration
 
-ATTEMPTS = 3
-
 
 def busy(folder: Path) -> Command:
-    """Start a check, and return it when it is in the middle of its faults.
-
-    One that has ended before is begun anew: where coverage traces the pool, two of its threads that start at once may
-    kill one of them ("Cannot install a trace function while another trace function is being installed"), and so it is
-    not steady before anything is broken.
-    """
+    """Start a check, and return it when it is in the middle of its faults."""
     (folder / "leases").mkdir(parents=True, exist_ok=True)
-    for attempt in range(ATTEMPTS):
-        out = folder / f"out-{attempt}"
-        command = Command(
-            *("check", "multiprocessing.Pool", "--crash-points", "off", "--out", str(out)),
-            cwd=folder,
-            XDG_RUNTIME_DIR=str(folder / "leases"),
-        )
-        until(partial(_goes_on_or_ended, command, out))
-        if command.process.poll() is None:
-            return command
-        command.end()
-    raise AssertionError(f"expected a check that goes on, got {ATTEMPTS} that ended")
-
-
-def _goes_on_or_ended(command: Command, out: Path) -> bool:
-    return len(list(out.glob("trials/*/history.jsonl"))) > 6 or command.process.poll() is not None
+    out = folder / "out"
+    command = Command(
+        *("check", "multiprocessing.Pool", "--crash-points", "off", "--out", str(out)),
+        cwd=folder,
+        XDG_RUNTIME_DIR=str(folder / "leases"),
+    )
+    until(lambda: len(list(out.glob("trials/*/history.jsonl"))) > 6)
+    assert command.process.poll() is None
+    return command
 
 
 def held(folder: Path) -> list[str]:

@@ -48,8 +48,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Play the scenario, print its report, and return the exit code of the worst verdict."""
-    from poolproof.report import pictures  # noqa: PLC0415 - other commands need not pay for it
-    from poolproof.scenarios import SCENARIOS  # noqa: PLC0415
+    from poolproof.scenarios import SCENARIOS  # noqa: PLC0415 - other commands need not pay for it
     from poolproof.scenarios.playing import ended  # noqa: PLC0415
 
     if arguments.scenario is None:
@@ -62,13 +61,27 @@ def run(arguments: argparse.Namespace) -> int:
         seed = random.SystemRandom().randrange(1 << 32)
     takes = _takes(scenario, arguments)
     print(f"seed {seed}   scenario {scenario.name}   target {arguments.target}{takes}", flush=True)
-    reports = _played(scenario, arguments, range(seed, seed + arguments.times))
+    reports: list[Report] = []
+    try:
+        _play(scenario, arguments, range(seed, seed + arguments.times), reports)
+    finally:
+        # Also where it was interrupted: what has been played is not lost.
+        if reports:
+            _tell(reports, arguments)
+    return ended(reports)
+
+
+def _tell(reports: "list[Report]", arguments: argparse.Namespace) -> None:
+    from poolproof.report import pictures, scenario  # noqa: PLC0415 - other commands need not pay for it
+
+    scenario.show(reports[-1])
+    if len(reports) > 1:
+        scenario.show_all(reports)
     if arguments.json:
         data = msgspec.json.encode(reports if arguments.times > 1 else reports[0])
         arguments.json.write_bytes(msgspec.json.format(data, indent=2) + b"\n")
     if arguments.plot:
         pictures.recovery(reports[-1], arguments.plot)
-    return ended(reports)
 
 
 def _asked(arguments: argparse.Namespace) -> "Scenario":
@@ -103,22 +116,22 @@ def _takes(scenario: "Scenario", arguments: argparse.Namespace) -> str:
     return f"   {each * arguments.times:.0f} s, or more where jobs hang"
 
 
-def _played(scenario: "Scenario", arguments: argparse.Namespace, seeds: range) -> "list[Report]":
-    """Play once for each seed, and show what came of it."""
+def _play(
+    scenario: "Scenario", arguments: argparse.Namespace, seeds: range, reports: "list[Report]"
+) -> None:
+    """Play once for each seed, and add what came of it."""
     from poolproof.report import scenario as report  # noqa: PLC0415
 
-    began, reports = time.monotonic(), list["Report"]()
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
         play = _player(scenario, arguments, stack)
+        leave_if_told = stack.enter_context(session.terminated_between())
         for seed in seeds:
             reports.append(play(seed))
             if len(seeds) > 1:
                 took = time.monotonic() - began
                 print(report.line(reports[-1], len(reports), len(seeds), took), flush=True)
-    report.show(reports[-1])
-    if len(reports) > 1:
-        report.show_all(reports)
-    return reports
+            leave_if_told()
 
 
 def _player(
@@ -132,7 +145,9 @@ def _player(
     )
 
     if arguments.target == STACK:
-        return lambda seed: play_on_stack(scenario, arguments.layer, seed=seed, pace=arguments.pace)
+        return lambda seed: play_on_stack(
+            scenario, arguments.layer, seed=seed, pace=arguments.pace, run=session.run
+        )
     target, pace = targeting.target(arguments), arguments.pace or REAL_PACE
     lease = stack.enter_context(session.leased())
 

@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Generator
+import threading
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +43,29 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="its directory, or its name (default: the newest)",
     )
+
+
+@contextlib.contextmanager
+def terminated_between() -> Generator[Callable[[], None]]:
+    """Hear SIGTERM only where what is yielded is called, which then raises Terminated.
+
+    In the middle of a loop that is not `run`'s own it would be taken for an error of whatever runs there.
+    """
+    came = threading.Event()
+
+    def note(*_: object) -> None:
+        came.set()
+
+    before = signal.signal(signal.SIGTERM, note)
+
+    def leave_if_told() -> None:
+        if came.is_set():
+            raise Terminated
+
+    try:
+        yield leave_if_told
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ def play_on_stack(
     pace: float | None = None,
     null: bool = False,
     settings: dict[str, Any] | None = None,
+    run: Callable[[Coroutine[Any, Any, Report]], Report] = asyncio.run,
 ) -> Report:
     """Play a scenario on our own stack.
 
@@ -44,6 +46,7 @@ def play_on_stack(
         pace: how many real seconds one of the scenario's is, on full.
         null: whether no deed is done.
         settings: of the pool, over those of the scenario.
+        run: what runs a play in real time to its end.
 
     Raises:
         UsageError: there is no such layer, or the scenario cannot be judged.
@@ -55,7 +58,7 @@ def play_on_stack(
     chosen = {**drawn.settings, **(settings or {})}
     if known == "full":
         stage = _stage(drawn, layer, seed, REAL_PACE if pace is None else pace, chosen)
-        return _taken(asyncio.run(play(drawn, stage, seed=seed, where=layer, null=null)))
+        return _taken(run(play(drawn, stage, seed=seed, where=layer, null=null)))
     if pace is not None:
         raise UsageError(
             f"expected a pace for the layer full, got one for {layer}; it costs no time"
