@@ -1,12 +1,14 @@
 """`poolproof load`, as its users run it, on pools of real processes."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from poolproof.cli import main
+from tests.integration.commands import Command, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sigterm_kept")]
 
@@ -54,6 +56,26 @@ def test_a_load_is_ended_when_a_bound_is_certainly_broken(tmp_path: Path) -> Non
     assert result["aborted"]
     assert result["seconds"] < 30
     assert "PlannedError" in result["errors"]
+
+
+def test_what_was_measured_until_it_was_interrupted_is_told_and_kept(tmp_path: Path) -> None:
+    options = ["--rate", "200", "--for", "900s", "--seed", "8", "--json", "load.json"]
+    (tmp_path / "leases").mkdir()
+    command = Command(
+        *("load", POOL, *options), cwd=tmp_path, XDG_RUNTIME_DIR=str(tmp_path / "leases")
+    )
+    until(lambda: any(rows.stat().st_size > 3200 for rows in tmp_path.glob("leases/**/rows")))
+
+    command.signal(signal.SIGINT)
+    ended = command.end()
+
+    result = json.loads((tmp_path / "load.json").read_bytes())
+    assert (ended.code, ended.left) == (130, [])
+    assert result["reasons"] == ["it was interrupted: 900 s were planned"]
+    assert "VOID    it was interrupted" in ended.out
+    assert result["sent"] >= result["answered"] >= 100
+    assert result["seconds"] < 300
+    assert len(result["series"]) <= result["seconds"] + 1
 
 
 @pytest.mark.parametrize(

@@ -71,28 +71,41 @@ def run(arguments: argparse.Namespace) -> int:
     beside = _whole("--beside", arguments.beside, MOST_CLIENTS)
     session.writable_file(arguments.json)
     session.drawable_file(arguments.plot)
-    with session.leased() as lease:
-        print(f"seed {plan.seed}   target {plan.target.name}   run {lease.run}", flush=True)
-        results = session.run(_play(plan, beside, lease.run, Path(lease.directory)))
-    if arguments.json is not None:
-        data = msgspec.json.encode(results if beside else results[0])
-        arguments.json.write_bytes(msgspec.json.format(data, indent=1) + b"\n")
-    if arguments.plot is not None:
-        pictures.load(results[0], arguments.plot)
-    report.show(results[0], results[1] if beside else None)
+    results: list[LoadResult] = []
+    try:
+        with session.leased() as lease:
+            print(f"seed {plan.seed}   target {plan.target.name}   run {lease.run}", flush=True)
+            session.run(_play(plan, beside, lease.run, Path(lease.directory), results))
+    finally:
+        # Also where it was interrupted: what has been measured is not lost.
+        if results:
+            _tell(results, arguments)
     return EXIT[results[0].verdict]
 
 
-async def _play(plan: LoadPlan, beside: int, run: str, private: Path) -> list[LoadResult]:
+def _tell(results: list[LoadResult], arguments: argparse.Namespace) -> None:
+    if arguments.json is not None:
+        data = msgspec.json.encode(results if arguments.beside else results[0])
+        arguments.json.write_bytes(msgspec.json.format(data, indent=1) + b"\n")
+    if arguments.plot is not None:
+        pictures.load(results[0], arguments.plot)
+    report.show(results[0], results[1] if len(results) > 1 else None)
+
+
+async def _play(
+    plan: LoadPlan, beside: int, run: str, private: Path, results: list[LoadResult]
+) -> None:
+    """Play the load, and the closed loop beside it; add what came of each."""
     plans = [plan]
     if beside:
         plans.append(msgspec.structs.replace(plan, clients=beside, slo=()))
-    results: list[LoadResult] = []
     async with Host(plan.target, run=run, directory=private) as host:
         for number, one in enumerate(plans):
             with report.View() as view:
-                results.append(await running.play(host, one, private / f"load-{number}", view.show))
-    return results
+                directory = private / f"load-{number}"
+                results.append(
+                    await running.play(host, one, directory, view.show, keep=results.append)
+                )
 
 
 def _plan(arguments: argparse.Namespace) -> LoadPlan:

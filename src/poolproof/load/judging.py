@@ -1,5 +1,6 @@
 """A load that is over, judged: good, breached, or void because it was not the load that was planned."""
 
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,8 @@ class Observed:
         names: of the errors.
         overhead_ns: what an operation costs the generator.
         load_before: of the machine.
-        aborted: whether it was ended early.
+        aborted: whether it was ended early, because a bound was broken.
+        interrupted: whether it was ended early by who had begun it.
     """
 
     plan: LoadPlan
@@ -45,6 +47,12 @@ class Observed:
     overhead_ns: int
     load_before: float
     aborted: bool
+    interrupted: bool = False
+
+    @property
+    def cut(self) -> bool:
+        """Whether it was ended early."""
+        return self.aborted or self.interrupted
 
 
 def result(seen: Observed) -> LoadResult:
@@ -53,7 +61,7 @@ def result(seen: Observed) -> LoadResult:
     ended = seen.over.t if seen.over is not None else time.monotonic_ns()
     sent = _sent(seen)
     unanswered = tally.close(ended, sent)
-    offered = tally.offered(sent, cut=seen.aborted)
+    offered = tally.offered(sent, cut=seen.cut)
     curves = _curves(seen, ended)
     uses = seen.sampler.uses()
     failed = sum(tally.errors.values())
@@ -62,7 +70,7 @@ def result(seen: Observed) -> LoadResult:
     throughput = tally.answered / max(min(seconds, plan.seconds), 1e-9)
     measured = {
         **_latency_metrics(tally),
-        "errors": 100 * (failed + unanswered) / offered.planned if offered.planned else None,
+        "errors": 100 * (failed + unanswered) / sent if sent else None,
         "throughput": throughput,
         "recovery": _slowest(curves),
         **_use_metrics(uses),
@@ -91,7 +99,7 @@ def result(seen: Observed) -> LoadResult:
         throughput=throughput,
         judged=judged,
         curves=curves,
-        series=tuple(_series(tally, seen.sampler)),
+        series=tuple(_series(tally, seen.sampler, seconds if seen.cut else math.inf)),
         workers=uses,
         load_before=seen.load_before,
         load_after=os.getloadavg()[0],
@@ -115,13 +123,15 @@ def _sent(seen: Observed) -> int:
 
 def _void(seen: Observed, offered: Offered, unanswered: int, answers: int) -> list[str]:
     reasons = list(offered.reasons())
+    if seen.interrupted:
+        reasons.append(f"it was interrupted: {seen.plan.seconds:g} s were planned")
     if seen.over is None or seen.over.kind == "fail":
         reasons.append(
             "the generator did not end: its process is gone, or stuck in the pool's submit"
         )
     if not answers and not unanswered and not seen.tally.errors:
         reasons.append("nothing was measured")
-    if not seen.aborted:
+    if not seen.cut:
         reasons += unreceived(seen.struck, seen.plan.strikes)
     return reasons
 
@@ -167,7 +177,8 @@ def _curves(seen: Observed, ended: int) -> tuple[Curve, ...]:
     )
 
 
-def _series(tally: Tally, sampler: Sampler) -> Iterator[dict[str, Any]]:
+def _series(tally: Tally, sampler: Sampler, until: float) -> Iterator[dict[str, Any]]:
+    """Yield a row for each second that began before `until`: of what was not played there is nothing to show."""
     live: dict[int, int] = {}
     for t, n in sampler.live:
         second = (t - tally.zero) // 1_000_000_000
@@ -175,6 +186,8 @@ def _series(tally: Tally, sampler: Sampler) -> Iterator[dict[str, Any]]:
     uses = sampler.series(tally.zero)
     for row in tally.seconds():
         second = int(row["second"])
+        if second >= until:
+            return
         lived = {"live": live[second]} if second in live else {}
         used = {"workers": msgspec.to_builtins(uses[second])} if uses.get(second) else {}
         yield {**row, **lived, **used}

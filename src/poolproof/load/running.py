@@ -33,7 +33,15 @@ STOP_SECONDS: Final = 5.0
 _ROW_BYTES: Final = 32
 MOST_SESSIONS: Final = 1 << 31
 
+INTERRUPT_SECONDS: Final = 2.0
+"""How long a cancelled load waits for its generator's last rows."""
+
 Watch = Callable[[Snapshot], None]
+Keep = Callable[[LoadResult], None]
+
+
+def keep_nothing(_result: LoadResult) -> None:
+    """Let what was measured until a load was cancelled go."""
 
 
 def show_nobody(_snapshot: Snapshot) -> None:
@@ -41,7 +49,11 @@ def show_nobody(_snapshot: Snapshot) -> None:
 
 
 async def play(
-    host: Host, plan: LoadPlan, directory: Path, watch: Watch = show_nobody
+    host: Host,
+    plan: LoadPlan,
+    directory: Path,
+    watch: Watch = show_nobody,
+    keep: Keep = keep_nothing,
 ) -> LoadResult:
     """Play one load in a trial of its own; nothing of it outlives the call.
 
@@ -50,12 +62,13 @@ async def play(
         plan: what is asked.
         directory: does not exist yet; what the trial leaves is there.
         watch: shown how it goes, twice a second.
+        keep: given what was measured, which is void, where the load is cancelled.
 
     Raises:
         TargetError: the target could not be built or started, or does not take what is asked.
     """
     async with opened(host, plan.target, directory) as rig:
-        result = await Load(rig, plan, watch).run()
+        result = await Load(rig, plan, watch, keep).run()
         await stop(rig)
         return result
 
@@ -143,12 +156,12 @@ async def stop(rig: Rig) -> None:
 class Load:
     """One load while it runs; several may run one after the other on one rig."""
 
-    def __init__(self, rig: Rig, plan: LoadPlan, watch: Watch) -> None:
-        self._rig, self._watch = rig, watch
+    def __init__(self, rig: Rig, plan: LoadPlan, watch: Watch, keep: Keep = keep_nothing) -> None:
+        self._rig, self._watch, self._keep = rig, watch, keep
         self.plan = msgspec.structs.replace(plan, mix=_mix(plan, rig.style))
         self._struck: list[Struck] = []
         self._sampler = Sampler(rig)
-        self._aborted = False
+        self._aborted = self._interrupted = False
         self._first_event = len(rig.events)
 
     async def run(self) -> LoadResult:
@@ -164,6 +177,12 @@ class Load:
         )
         try:
             over = await self._follow()
+        except asyncio.CancelledError:
+            self._interrupted = True
+            over = await self._cut_short()
+            self._read_rows()
+            self._keep(judging.result(self._observed(begun, over, before)))
+            raise
         finally:
             striking.cancel()
             await asyncio.gather(striking, return_exceptions=True)
@@ -244,6 +263,13 @@ class Load:
                 self._abort_if_broken()
         return over
 
+    async def _cut_short(self) -> Event | None:
+        """Have the generator write what it has; None if it does not end soon."""
+        self._rig.command("unload")
+        with contextlib.suppress(TargetError):
+            return await self._event("ok", INTERRUPT_SECONDS)
+        return None
+
     def _abort_if_broken(self) -> None:
         if self.plan.abort and not self._aborted and self._tally.zero < time.monotonic_ns():
             planned = self._tally.planned or self.plan.rate * self.plan.seconds
@@ -284,6 +310,7 @@ class Load:
             overhead_ns=int(begun.data["overhead_ns"]),
             load_before=load_before,
             aborted=self._aborted,
+            interrupted=self._interrupted,
         )
 
 

@@ -136,7 +136,7 @@ def _numbers(found: Latencies) -> list[str]:
 
 def lines(result: LoadResult) -> Iterator[str]:
     """Yield what is to be said of a load besides its latencies."""
-    share = 100 * (result.failed + result.unanswered) / max(result.planned, 1)
+    share = 100 * (result.failed + result.unanswered) / max(result.sent, 1)
     yield (
         f"{result.answered:,} of {result.planned:,} answered rightly, {result.failed:,} failed,"
         f" {result.unanswered:,} without an end ({share:.3g} % errors); {result.throughput:,.0f}/s"
