@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from poolproof import fingerprint
-from poolproof.bench.result import BenchResult, Measure
-from poolproof.comparison import EFFECT, Comparison, compare_samples
+from poolproof.bench.result import SHARE, BenchResult, Measure
+from poolproof.comparison import EFFECT, Comparison, compare_samples, compare_shares
 from poolproof.errors import UsageError
 from poolproof.latency import Histogram
 from poolproof.load.recovery import LOW_SHARE, Curve
@@ -25,7 +25,6 @@ SCHEMA: Final = 1
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MS: Final = 1e-3
 _LEAST_MS: Final = 1.0
-_LEAST_PERCENT: Final = 1.0
 """In place of what is less, and cannot be told from nothing: of what is compared, the logarithm is taken."""
 
 
@@ -160,8 +159,7 @@ def _curve_samples(curve: Curve, how: str) -> Iterator[tuple[str, str, float]]:
         if value is not None:
             yield f"{curve.fault} {name}, {how}", "s", max(value, least) * _MS
     yield f"{curve.fault} depth, {how}", "%", 100 * max(curve.depth, 1 - LOW_SHARE)
-    share = 100.0 if curve.repaired_ms is None else _LEAST_PERCENT
-    yield f"{curve.fault} not repaired, {how}", "%", share
+    yield f"{curve.fault} not repaired, {how}", SHARE, float(curve.repaired_ms is None)
 
 
 def _of_reports(told: list[Any]) -> BenchResult:
@@ -289,13 +287,24 @@ def compare(
             " --calibrated compares multiples of the calibration instead"
         )
     before = {measure.name: measure for measure in old.result.measures}
-    pairs = [(before[one.name], one) for one in new.measures if one.name in before]
+    pairs = [
+        (before[one.name], one)
+        for one in new.measures
+        if one.name in before and before[one.name].unit == one.unit
+    ]
     if calibrated:
         pairs = [pair for pair in pairs if all(len(m.calibration) == len(m.samples) for m in pair)]
     if not pairs:
         raise UsageError(f"expected a measure that {old.name} has, too, got none")
     judge = _by_calibration if calibrated else _by_time
-    return [judge(then, now, effect) for then, now in pairs]
+    return [(_by_share if now.unit == SHARE else judge)(then, now, effect) for then, now in pairs]
+
+
+def _by_share(then: Measure, now: Measure, effect: float) -> Change:
+    happened, before = (list(map(bool, one.samples)) for one in (now, then))
+    note = f"{sum(happened)} of {len(happened)}, where it was {sum(before)} of {len(before)}"
+    found = compare_shares(before, happened, effect=effect)
+    return Change(measure=now.name, comparison=found, machine=1.0, note=note)
 
 
 def _by_calibration(then: Measure, now: Measure, effect: float) -> Change:

@@ -14,7 +14,7 @@ import msgspec
 
 from poolproof import fingerprint
 from poolproof.baseline import Baseline
-from poolproof.bench.result import Measure
+from poolproof.bench.result import SHARE, Measure
 from poolproof.comparison import EFFECT
 from poolproof.errors import UsageError
 
@@ -100,7 +100,7 @@ def _series(
     found: dict[str, list[tuple[Baseline, float]]] = {}
     for one in kept:
         for measure in one.result.measures:
-            if values := costs(measure):
+            if measure.unit != SHARE and (values := costs(measure)):
                 found.setdefault(measure.name, []).append((one, statistics.median(values)))
     return found
 

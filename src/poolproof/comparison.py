@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal
 
+from poolproof.stats import wilson
+
 Verdict = Literal["faster", "same", "slower", "inconclusive"]
 
 EFFECT: Final = 0.025
@@ -35,7 +37,7 @@ class Comparison:
     Attributes:
         verdict: `faster` or `slower`, where the interval leaves no doubt that there is a change, and the ratio is one
             that counts; `same`, where the whole interval is below what counts; else `inconclusive`.
-        ratio: the new time over the old; above 1 is slower.
+        ratio: the new time over the old; above 1 is slower. Of shares, 1 plus their difference.
         low, high: its interval.
         samples: how many pairs, or of the fewer of two sets.
     """
@@ -101,6 +103,37 @@ def compare_samples(
         effect,
         confidence,
         seed,
+    )
+
+
+def compare_shares(
+    old: Sequence[bool],
+    new: Sequence[bool],
+    *,
+    effect: float = EFFECT,
+    confidence: float = CONFIDENCE,
+) -> Comparison:
+    """Compare how often something happened that had better not happen.
+
+    The interval of the difference is R. G. Newcombe's hybrid of two score intervals (Statistics in Medicine 17, 1998,
+    method 10), which knows that what has not happened in 20 tries may yet happen in the next.
+
+    Args:
+        old: of each try then, whether it happened; one at least.
+        new: of each try now.
+        effect: the least difference of the shares that counts.
+        confidence: of the interval.
+    """
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+    (then, least_then, most_then), (now, least_now, most_now) = (
+        (sum(tries) / len(tries), *wilson(sum(tries), len(tries), z)) for tries in (old, new)
+    )
+    low = now - then - math.hypot(now - least_now, most_then - then)
+    high = now - then + math.hypot(most_now - now, then - least_then)
+    ratio, low, high = 1 + now - then, 1 + low, 1 + high
+    verdict = judge(ratio, low, high, effect)
+    return Comparison(
+        verdict=verdict, ratio=ratio, low=low, high=high, samples=min(len(old), len(new))
     )
 
 

@@ -162,7 +162,7 @@ def test_of_a_load_latencies_and_the_whole_curve_of_recovery_are_kept() -> None:
         "freeze-all repaired": ("s", pytest.approx(0.012)),
         "freeze-all dip": ("s", pytest.approx(6.0)),
         "freeze-all depth": ("%", 100.0),
-        "freeze-all not repaired": ("%", 1.0),
+        "freeze-all not repaired": ("share", 0.0),
     }
     assert {"latency p50", "latency p99", "latency p999"} < found.keys()
     assert kept.fingerprint == {"cores": 96}  # of where it was measured, not of where it is kept
@@ -227,7 +227,9 @@ def test_the_curves_of_plays_are_read_from_a_file_and_compared(tmp_path: Path) -
     assert old.fingerprint == {"clock": "virtual"}  # the same on every machine
 
 
-@pytest.mark.parametrize(("never", "verdict"), [(0, "same"), (5, "inconclusive"), (12, "slower")])
+@pytest.mark.parametrize(
+    ("never", "verdict"), [(0, "inconclusive"), (5, "inconclusive"), (7, "slower")]
+)
 def test_pools_that_do_not_come_back_are_no_faster_for_it(never: int, verdict: str) -> None:
     old = baseline.of_plays(plays(*times(1, 50)))
     new = baseline.of_plays(plays(*times(2, 50)[never:], *[None] * never))

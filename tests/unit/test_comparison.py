@@ -10,6 +10,7 @@ import pytest
 from poolproof.comparison import (
     compare_pairs,
     compare_samples,
+    compare_shares,
     decide,
     judge,
     student,
@@ -138,3 +139,28 @@ def test_students_quantile_is_that_of_the_tables(
 def test_the_trimmed_mean_leaves_out_a_fifth_on_each_side() -> None:
     assert trimmed_mean([1, 2, 3, 4, 1000]) == 3
     assert trimmed_mean([5.0]) == 5.0
+
+
+def tries(happened: int, of: int) -> list[bool]:
+    return [number < happened for number in range(of)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "low", "high"),
+    [
+        ((48, 80), (56, 70), 0.0524, 0.3339),  # Newcombe's own first example, method 10
+        ((0, 10), (0, 10), -0.2775, 0.2775),
+    ],
+)
+def test_the_interval_of_two_shares_is_that_of_its_author(
+    old: tuple[int, int], new: tuple[int, int], low: float, high: float
+) -> None:
+    found = compare_shares(tries(*old), tries(*new), confidence=0.95)
+
+    assert (found.low - 1, found.high - 1) == pytest.approx((low, high), abs=0.0001)
+
+
+def test_what_never_happened_in_a_few_tries_is_not_called_the_same() -> None:
+    verdicts = [compare_shares(tries(0, n), tries(0, n)).verdict for n in (20, 1000)]
+
+    assert verdicts == ["inconclusive", "same"]

@@ -7,6 +7,8 @@ import msgspec
 from poolproof.latency import Latencies
 
 SCHEMA: Final = 1
+SHARE: Final = "share"
+"""The unit of what happens or does not: its samples are 1 and 0."""
 Better = Literal["less", "more"]
 
 
@@ -15,7 +17,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: what; with its parameters, as in `throughput, 64 in flight`.
-        unit: `s`, `/s`, `MB` or `%`.
+        unit: `s`, `/s`, `MB`, `%` or `share`.
         better: whether less of it is better, or more.
         samples: all of them, in order.
         calibration: for each sample, how many seconds the calibration took beside it; empty where there is none.

@@ -6,6 +6,8 @@ import pytest
 
 from poolproof.transport import describe, worker
 
+pytestmark = pytest.mark.unit
+
 
 def test_a_controller_that_is_gone_ends_it_without_an_error(
     monkeypatch: pytest.MonkeyPatch,
