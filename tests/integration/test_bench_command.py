@@ -1,6 +1,8 @@
 """`poolproof bench`, as its users run it, on pools of real processes."""
 
+import asyncio
 import json
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -11,6 +13,7 @@ import pytest
 from poolproof.bench import measuring, versus
 from poolproof.cli import main
 from poolproof.comparison import Deciding
+from tests.integration.commands import hearing_interrupts
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sigterm_kept")]
 
@@ -84,6 +87,25 @@ def plain():
 async def waits():
     await asyncio.sleep(0)
 """
+
+
+def test_what_was_measured_until_it_was_interrupted_is_told_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupt(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(measuring, "_replacements", interrupt)
+    monkeypatch.setattr(measuring, "WORKERS", ())
+    file = tmp_path / "bench.json"
+    with hearing_interrupts():
+        code = main(["bench", "poolproof.stack:mock", "--rounds", "1", "--json", str(file)])
+
+    result = json.loads(file.read_bytes())
+    assert code == 130
+    assert result["failures"] == {"the rest": "it was interrupted"}
+    assert "throughput, 64 in flight" in {measure["name"] for measure in result["measures"]}
 
 
 def test_functions_are_measured_by_pyperf_which_compares_what_it_kept(

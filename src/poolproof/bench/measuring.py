@@ -18,7 +18,7 @@ from poolproof.chaos.rig import Rig
 from poolproof.errors import TargetError
 from poolproof.host import Host
 from poolproof.isolation.containment import send_signal
-from poolproof.latency import Histogram, Latencies
+from poolproof.latency import Histogram
 from poolproof.load import running
 from poolproof.load.mix import Operation
 from poolproof.load.result import LoadPlan, LoadResult
@@ -35,6 +35,11 @@ REPLACED_SECONDS: Final = 3.0
 _POLL_SECONDS: Final = 0.001
 
 Say = Callable[[str], None]
+Keep = Callable[[BenchResult], None]
+
+
+def keep_nothing(_result: BenchResult) -> None:
+    """Let what was measured until a benchmark was cancelled go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +90,31 @@ class _Found:
         )
 
 
-async def bench(options: Options, say: Say) -> BenchResult:
+async def bench(options: Options, say: Say, keep: Keep = keep_nothing) -> BenchResult:
     """Measure a target; what cannot be measured is told, with the reason, and the rest goes on.
+
+    Args:
+        options: what is measured, and how much of it.
+        say: told how far it is.
+        keep: given what there is by then, where it is cancelled.
 
     Raises:
         TargetError: it could not be found or started.
     """
     found, before = _Found(), os.getloadavg()[0]
+    try:
+        await _measure(options, found, say)
+    except asyncio.CancelledError:
+        found.failures["the rest"] = "it was interrupted"
+        keep(_result(options, found, before))
+        raise
+    return _result(options, found, before)
+
+
+async def _measure(options: Options, found: _Found, say: Say) -> None:
     say("start, latency, throughput, payload, memory")
     async with _started(options, options.target.workers, "main") as rig:
-        latency = await _measure_running(rig, options, found)
+        await _measure_running(rig, options, found)
     say("workers")
     for workers in WORKERS:
         async with _started(options, workers, f"workers-{workers}") as rig:
@@ -104,13 +124,16 @@ async def bench(options: Options, say: Say) -> BenchResult:
                 )
     say("death to replacement")
     await _replacements(options, found)
+
+
+def _result(options: Options, found: _Found, load_before: float) -> BenchResult:
     return BenchResult(
         target=options.target.name,
         measures=found.measures(),
-        latency=latency,
+        latency=found.histogram.summary(),
         failures=found.failures,
         fingerprint=fingerprint.take(options.target.python),
-        load_before=before,
+        load_before=load_before,
         load_after=os.getloadavg()[0],
     )
 
@@ -128,7 +151,7 @@ async def _started(options: Options, workers: int, name: str) -> AsyncGenerator[
         await running.stop(rig)
 
 
-async def _measure_running(rig: Rig, options: Options, found: _Found) -> Latencies:
+async def _measure_running(rig: Rig, options: Options, found: _Found) -> None:
     _start_up(rig, found)
     for number in range(options.rounds):
         for in_flight in IN_FLIGHT:
@@ -148,7 +171,6 @@ async def _measure_running(rig: Rig, options: Options, found: _Found) -> Latenci
         if number == options.rounds - 1:
             _memory(rig, found)
     await _start_again(rig, options, found)
-    return found.histogram.summary()
 
 
 async def _start_again(rig: Rig, options: Options, found: _Found) -> None:

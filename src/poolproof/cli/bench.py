@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from poolproof.cli import session, targeting
 from poolproof.errors import UsageError
 from poolproof.load import mix
 from poolproof.report import bench as report
+
+if TYPE_CHECKING:
+    from poolproof.bench.result import BenchResult
 
 HELP: Final = "measure a pool: start, latency, throughput, scaling, replacement, memory"
 EXIT: Final = {"faster": 0, "same": 0, "slower": 1, "inconclusive": 3}
@@ -66,7 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"target {options.target.name}   run {lease.run}", flush=True)
         if arguments.against:
             return _compare(arguments, options)
-        result = session.run(measuring.bench(options, say))
+        interrupted: list[BenchResult] = []
+        try:
+            result = session.run(measuring.bench(options, say, interrupted.append))
+        finally:
+            for part in interrupted:
+                _save(part, arguments.json)
+                report.show(part)
     _save(result, arguments.json)
     if arguments.pyperf:
         by_pyperf.save(result, arguments.pyperf)
