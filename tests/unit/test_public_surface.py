@@ -59,6 +59,7 @@ SURFACE: Final = {
         "Verdict",
         "compare_pairs",
         "compare_samples",
+        "compare_shares",
         "decide",
         "judge",
         "student",
