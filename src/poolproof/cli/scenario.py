@@ -125,13 +125,13 @@ def _play(
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         play = _player(scenario, arguments, stack)
-        leave_if_told = stack.enter_context(session.terminated_between())
+        heard = stack.enter_context(session.hearing())
         for seed in seeds:
             reports.append(play(seed))
             if len(seeds) > 1:
                 took = time.monotonic() - began
                 print(report.line(reports[-1], len(reports), len(seeds), took), flush=True)
-            leave_if_told()
+            heard.leave_if_told()
 
 
 def _player(

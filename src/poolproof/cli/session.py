@@ -6,9 +6,9 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 from poolproof.cli import Terminated
@@ -45,27 +45,50 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@contextlib.contextmanager
-def terminated_between() -> Generator[Callable[[], None]]:
-    """Hear SIGTERM only where what is yielded is called, which then raises Terminated.
+def _do_nothing() -> None:
+    """Until there is something to cancel, a signal is only noted."""
 
-    In the middle of a loop that is not `run`'s own it would be taken for an error of whatever runs there.
+
+class Heard:
+    """Which of SIGINT and SIGTERM has come; a second Ctrl-C raises KeyboardInterrupt wherever it comes.
+
+    Attributes:
+        number: the first of them; None as long as there is none.
+        at_once: called when it comes.
     """
-    came = threading.Event()
 
-    def note(*_: object) -> None:
-        came.set()
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.at_once: Callable[[], object] = _do_nothing
 
-    before = signal.signal(signal.SIGTERM, note)
+    def hear(self, number: int, _frame: FrameType | None) -> None:
+        """Be the handler of both."""
+        if self.number == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = self.number or number
+        self.at_once()
 
-    def leave_if_told() -> None:
-        if came.is_set():
-            raise Terminated
+    def leave_if_told(self) -> None:
+        """Raise KeyboardInterrupt or Terminated if one has come."""
+        if self.number is not None:
+            raise Terminated if self.number == signal.SIGTERM else KeyboardInterrupt
 
+
+@contextlib.contextmanager
+def hearing() -> Generator[Heard]:
+    """Only note SIGINT and SIGTERM, for the length of a block; what is ignored stays so.
+
+    An exception out of a signal's handler would pass through whatever is running: a loop takes it for an error of its
+    callback, and forgets it; a loop that is just being made is never closed.
+    """
+    heard = Heard()
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, heard.hear) for number in numbers}
     try:
-        yield leave_if_told
+        yield heard
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
@@ -73,33 +96,29 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 
     Raises:
         KeyboardInterrupt: SIGINT came.
-        Terminated: SIGTERM came; raised only here, because an exception out of a signal handler would pass through
-            whatever callback the loop is in, and there be logged and forgotten.
+        Terminated: SIGTERM came.
     """
-    before = signal.getsignal(signal.SIGTERM)
-    came = False
-
-    async def stoppable() -> Result:
-        task = asyncio.current_task()
-        assert task is not None
-
-        def stop() -> None:
-            nonlocal came
-            if not came:
-                came = True
-                task.cancel()
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
-        return await main
-
-    try:
-        return asyncio.run(stoppable())
-    except asyncio.CancelledError:
-        if not came:
+    with hearing() as heard:
+        try:
+            result = asyncio.run(_stoppable(main, heard))
+        except asyncio.CancelledError:
+            heard.leave_if_told()
             raise
-        raise Terminated from None
+        heard.leave_if_told()
+        return result
+
+
+async def _stoppable(main: Coroutine[Any, Any, Result], heard: Heard) -> Result:
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    heard.at_once = lambda: loop.call_soon_threadsafe(task.cancel)
+    try:
+        if heard.number is not None:  # it came before there was a task
+            task.cancel()
+        return await main
     finally:
-        signal.signal(signal.SIGTERM, before)
+        heard.at_once = _do_nothing
 
 
 def add_results(parser: argparse.ArgumentParser, *, kept: str) -> None:

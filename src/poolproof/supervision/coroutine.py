@@ -4,19 +4,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from contextlib import suppress
 from typing import Any, Final
 
 from poolproof.supervision.overriding import override
-from poolproof.supervision.process import Parent, Process
+from poolproof.supervision.process import Parent, Process, reason_into
 from poolproof.supervision.reasons import (
     KILL,
     KILLED,
     NORMAL,
+    SHUTDOWN,
     ExitReason,
     ExitWith,
     error,
     reason_of,
 )
+from poolproof.supervision.spec import DEFAULT_SHUTDOWN_SECONDS
 
 _CLOSE_ATTEMPTS: Final = 100
 _LIVING: Final[set["CoroutineProcess"]] = set()
@@ -155,7 +158,8 @@ class CoroutineStarter:
 async def wait_until_up(process: Process, up: "asyncio.Future[Any]", timeout: float) -> None:
     """Wait for `up`; raise the reason of an end before it.
 
-    Kill the process if it takes too long, or on cancellation.
+    Kill the process if it takes too long. On cancellation shut it down first, so that it can give back what it has
+    begun to take, and kill it when its patience is over; it has ended when this is left.
     """
 
     def ended(_: Process, reason: ExitReason) -> None:
@@ -166,14 +170,27 @@ async def wait_until_up(process: Process, up: "asyncio.Future[Any]", timeout: fl
     try:
         async with asyncio.timeout(timeout):
             await up
-    except BaseException:
+    except BaseException as why:
         process.unwatch(ended)
-        process.exit(KILL)
-        if isinstance(process, CoroutineProcess):
-            # Else its task's end is an error to the loop, where that ends before it: asyncio.run would log it.
-            await process.gone()
+        try:
+            if isinstance(why, asyncio.CancelledError):
+                await _shut_down(process)
+        finally:
+            process.exit(KILL)
+            if isinstance(process, CoroutineProcess):
+                # Else its task's end is an error to the loop, where that ends before it: asyncio.run would log it.
+                await process.gone()
         raise
     process.unwatch(ended)
+
+
+async def _shut_down(process: Process) -> None:
+    ended: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
+    process.watch(reason_into(ended))
+    process.exit(SHUTDOWN)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DEFAULT_SHUTDOWN_SECONDS):
+            await ended
 
 
 class ExitedEarlyError(ExitWith):

@@ -357,9 +357,12 @@ class Shell(Process):
                 )
 
     async def quiet(self) -> None:
-        """Wait until nothing is being started or stopped any more, as after a kill; a moment at most."""
+        """Wait until nothing is being started or stopped any more, as after a kill.
+
+        No longer than a child that is shut down has, and a moment: a start may refuse to be cancelled.
+        """
         if self._busy is not None:
-            await asyncio.wait({self._busy}, timeout=_MOMENT_SECONDS)
+            await asyncio.wait({self._busy}, timeout=DEFAULT_SHUTDOWN_SECONDS + _MOMENT_SECONDS)
 
     @override
     def system(self, request: SystemRequest, /) -> "asyncio.Future[Any]":

@@ -154,47 +154,6 @@ def test_killed_while_a_child_comes_up_leaves_nothing(simulated: Simulated) -> N
     assert simulated(main()) == 1
 
 
-def test_a_start_that_is_cancelled_leaves_nothing(simulated: Simulated) -> None:
-    """What had come up before the one that was waited for is ended, too, by when the canceller hears of it."""
-
-    async def never_up(_: Any) -> None:
-        await asyncio.Event().wait()
-
-    async def main() -> int:
-        slow = ChildSpec(id="b", start=coroutine(never_up, announces=True))
-        spec = SupervisorSpec(children=[ChildSpec(id="a", start=forever), slow])
-        starting = asyncio.create_task(start_supervisor(spec))
-        await simulation.advance(1)
-        starting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await starting
-        return len(asyncio.all_tasks())
-
-    assert simulated(main()) == 1
-
-
-def test_a_loop_that_ends_with_a_start_has_no_error_to_tell(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """As Ctrl-C ends it: `asyncio.run` logs each task that fails after its last turn."""
-
-    async def never_up(_: Any) -> None:
-        await asyncio.Event().wait()
-
-    async def main() -> None:
-        tree = SupervisorSpec(
-            children=[ChildSpec(id="a", start=coroutine(never_up, announces=True))]
-        )
-        spec = SupervisorSpec(children=[ChildSpec(id="below", start=tree, type="supervisor")])
-        async with asyncio.timeout(0):
-            await start_supervisor(spec)
-
-    with pytest.raises(TimeoutError):
-        asyncio.run(main())
-
-    assert caplog.messages == []
-
-
 def test_child_that_unlinked_is_never_noticed(simulated: Simulated, record: Any) -> None:
     """Rule 25; but stopping the supervisor does not hang on it, rule 19."""
 
