@@ -98,9 +98,12 @@ def test_what_was_measured_until_it_was_interrupted_is_told_and_kept(
 
     monkeypatch.setattr(measuring, "_replacements", interrupt)
     monkeypatch.setattr(measuring, "WORKERS", ())
+    monkeypatch.setattr(measuring, "PAYLOADS", (100,))
     file = tmp_path / "bench.json"
     with hearing_interrupts():
-        code = main(["bench", "poolproof.stack:mock", "--rounds", "1", "--json", str(file)])
+        code = main(
+            ["bench", "poolproof.stack:mock", "--rounds", "1", "--for", "30ms", "--json", str(file)]
+        )
 
     result = json.loads(file.read_bytes())
     assert code == 130

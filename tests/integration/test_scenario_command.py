@@ -12,8 +12,9 @@ from tests.integration.commands import Command
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("layer", ["mock", "full"])
+@pytest.mark.parametrize(
+    ("layer", "number", "code"), [("full", signal.SIGINT, 130), ("mock", signal.SIGTERM, 143)]
+)
 def test_an_interrupted_one_keeps_what_it_has_played(
     layer: str, number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
