@@ -3,10 +3,10 @@
 #
 #   scripts/run_all_tests.sh [PYTEST ARGUMENT...]      the arguments go to each of the four
 #
-# It stops at the first that fails. The first two run under branch coverage, child processes included. (The last measures
-# times, and the chaos tests judge processes that are killed at any line: neither shall be those of a tracer.) The figure
-# is printed, its pages are in htmlcov, and less than the floor in pyproject.toml is a failure. A failure keeps the
-# runs, the logs and the coverage, and says where.
+# It stops at the first that fails. The first two run under branch coverage, child processes included, but for those of
+# modules that use the fixture `unmeasured`. (The last measures times, and the chaos tests judge processes that are
+# killed at any line: neither shall be those of a tracer.) The figure is printed, its pages are in htmlcov, and less than
+# the floor in pyproject.toml is a failure. A failure keeps the runs, the logs and the coverage, and says where.
 #
 # Exit code: 0 all passed and enough is covered; 1 some tests failed, or too little is covered; else that of the script
 # that failed (its --help says more).

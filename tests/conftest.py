@@ -1,5 +1,6 @@
-"""What all tests share: how hard Hypothesis tries, and whose SIGTERM is."""
+"""What all tests share: how hard Hypothesis tries, whose SIGTERM is, and whose processes are measured."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -25,3 +26,16 @@ def sigterm_kept() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def unmeasured() -> Iterator[None]:
+    """Start the processes of this module's tests without coverage.
+
+    For those that judge how processes end, which its handler of SIGTERM is no part of; and for those of many short
+    commands, each of which would take 0.4 s more (0.5 s without), to measure lines that others measure too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("COVERAGE_PROCESS")]:
+            patch.delenv(name)
+        yield

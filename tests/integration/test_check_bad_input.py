@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.commands import QUICK, Command, Ended, check
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unmeasured")]
 
 FACTORIES: Final = """
 import os

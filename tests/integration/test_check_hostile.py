@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.commands import QUICK, check, loaded
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unmeasured")]
 
 # Twice what one output may have, for what is printed between two looks at it.
 MOST_BYTES: Final = 1 << 25

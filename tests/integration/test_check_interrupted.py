@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.commands import Command, until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unmeasured")]
 
 
 def busy(folder: Path) -> Command:

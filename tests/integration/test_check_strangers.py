@@ -14,7 +14,7 @@ import pytest
 from poolproof.chaos.result import ENDINGS
 from tests.integration.commands import QUICK, check, loaded
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unmeasured")]
 
 # Its workers understand nothing but orders of their own kind, and never the pickled function of somebody else.
 KITCHEN: Final = """

@@ -10,7 +10,7 @@ import pytest
 from poolproof.cli import main
 from tests.integration.commands import Command, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sigterm_kept")]
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("sigterm_kept", "unmeasured")]
 
 POOL = "multiprocessing.Pool"
 

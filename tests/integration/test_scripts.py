@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unmeasured")]
 
 ROOT: Final = Path(__file__).parents[2]
 SUITES: Final = {

@@ -6,7 +6,11 @@ import pytest
 
 from scripts import alone
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("unmeasured"),
+]
 
 
 def test_each_execution_is_alone_and_the_waiting_is_told(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.isolation.suites import Outcome, run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unmeasured")]
 
 PLACES: Final = ("before", "after")
 SUITE: Final = """

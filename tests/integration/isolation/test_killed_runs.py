@@ -16,7 +16,11 @@ import pytest
 from poolproof.watch import procfs
 from poolproof.watch.procfs import Identity
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("unmeasured"),
+]
 
 PATIENCE = 60.0
 

@@ -8,7 +8,11 @@ import pytest
 from tests.integration.isolation.wrong_suites import found, suite
 
 # Each run of a suite is a start of pytest, which takes its time on a busy machine.
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("unmeasured"),
+]
 
 WRONG: Final = """
     import os, time, pytest

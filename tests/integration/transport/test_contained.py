@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(sys.platform != "linux", reason="needs Linux"),
     pytest.mark.asyncio,
+    pytest.mark.usefixtures("unmeasured"),
 ]
 FAMILY = Path(__file__).with_name("family.py")
 PATIENCE_SECONDS = 15.0
