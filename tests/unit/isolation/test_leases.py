@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from poolproof.watch.procfs import Identity
 pytestmark = pytest.mark.unit
 
 GONE = 2**22 + 1  # above the greatest pid there can be
+DEAD = f"dead{secrets.token_hex(4)}"  # nobody's: this suite may run beside itself, and reaping ends processes
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +46,11 @@ def left(run: str, pid: int = GONE, born: int = 7) -> Lease:
 
 @pytest.fixture
 def tree() -> Iterator[subprocess.Popen[bytes]]:
-    """A process with the token of run `dead1` from its birth, and a child that has cleaned its environment."""
+    """A process with the token of run DEAD from its birth, and a child that has cleaned its environment."""
     program = "import subprocess; subprocess.Popen(['sleep', '600'], env={}); print(1, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-S", "-c", program],
-        env={leases.RUN_VARIABLE: "dead1"},
+        env={leases.RUN_VARIABLE: DEAD},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as top:
@@ -117,12 +119,12 @@ class TestAbandoned:
         assert leases.reap() == []
 
     def test_a_dead_owner_does_not(self) -> None:
-        lease = left("dead1")
+        lease = left(DEAD)
 
         assert list(leases.abandoned()) == [lease]
 
     def test_who_has_the_dead_owners_pid_now_is_not_the_owner(self) -> None:
-        lease = left("dead1", pid=os.getpid(), born=1)
+        lease = left(DEAD, pid=os.getpid(), born=1)
 
         assert list(leases.abandoned()) == [lease]
 
@@ -143,13 +145,13 @@ class TestAbandoned:
     @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"run": "x"}', b'{"run": "\xff"}'])
     def test_a_damaged_lease_is_passed_over_and_hides_no_other(self, text: bytes) -> None:
         (leases.home() / "aaa.lease").write_bytes(text)
-        lease = left("dead1")
+        lease = left(DEAD)
 
         assert list(leases.abandoned()) == [lease]
 
     def test_a_lease_that_names_a_directory_elsewhere_is_passed_over(self, tmp_path: Path) -> None:
-        lease = Lease(run="dead1", pid=GONE, born=1, directory=str(tmp_path / "precious"))
-        (leases.home() / "dead1.lease").write_bytes(msgspec.json.encode(lease))
+        lease = Lease(run=DEAD, pid=GONE, born=1, directory=str(tmp_path / "precious"))
+        (leases.home() / f"{DEAD}.lease").write_bytes(msgspec.json.encode(lease))
 
         assert list(leases.abandoned()) == []
 
@@ -168,8 +170,8 @@ class TestStrays:
         self, tmp_path: Path
     ) -> None:
         (tmp_path / "precious").mkdir()
-        lease = Lease(run="dead1", pid=GONE, born=1, directory=str(tmp_path / "precious"))
-        (leases.home() / "dead1.lease").write_bytes(msgspec.json.encode(lease))
+        lease = Lease(run=DEAD, pid=GONE, born=1, directory=str(tmp_path / "precious"))
+        (leases.home() / f"{DEAD}.lease").write_bytes(msgspec.json.encode(lease))
 
         assert len(leases.reap()) == 1
         assert (tmp_path / "precious").exists()
@@ -224,14 +226,14 @@ class TestStrays:
 
 class TestPorts:
     def test_the_port_of_a_dead_run_is_freed_and_that_of_a_living_one_is_not(self) -> None:
-        dead, mine = left("dead1"), leases.take("mine")
+        dead, mine = left(DEAD), leases.take("mine")
         ports = leases.home() / leases.PORTS
         ports.mkdir()
         os.link(dead.file, ports / "10001")
         os.link(mine.file, ports / "10002")
         (ports / "10003").write_text("{")
 
-        assert leases.reap()[1:] == ["freed port 10001 of run dead1", "freed port 10003"]
+        assert leases.reap()[1:] == [f"freed port 10001 of run {DEAD}", "freed port 10003"]
         assert [path.name for path in ports.iterdir()] == ["10002"]
 
 
@@ -254,7 +256,7 @@ class TestLocks:
 
 class TestReapers:
     def test_two_do_not_work_at_once(self) -> None:
-        left("dead1")
+        left(DEAD)
         descriptor = os.open(leases.home(), os.O_RDONLY)
         try:
             assert locks.locked(descriptor, 0)
@@ -269,7 +271,7 @@ class TestReapers:
         """Its environment is that of whoever executed this process: nothing there tells whose it is."""
         program = (
             "import os, sys\nfrom poolproof.isolation import leases\n"
-            "lease = leases.take('dead1')\n"
+            f"lease = leases.take('{DEAD}')\n"
             "pid = os.fork()\nif not pid: os.setsid(); input()\nprint(pid, flush=True); os._exit(0)"
         )
         with subprocess.Popen(
@@ -282,22 +284,22 @@ class TestReapers:
             assert procfs.alive(child)
             lines = leases.reap()
 
-        assert lines[0] == "run dead1: ended 1 processes that were left without a keeper"
+        assert lines[0] == f"run {DEAD}: ended 1 processes that were left without a keeper"
         assert not procfs.alive(child)
 
 
 class TestClaims:
     def test_what_a_dead_run_has_claimed_elsewhere_is_removed(self, tmp_path: Path) -> None:
-        lease, path = left("dead1"), tmp_path / "elsewhere"
+        lease, path = left(DEAD), tmp_path / "elsewhere"
         claims.note(Path(lease.directory, "below"), Claim("path", str(path)))
         path.write_text("left")
         lines = leases.reap()
 
-        assert f"run dead1: removed path {path}" in lines
+        assert f"run {DEAD}: removed path {path}" in lines
         assert not path.exists()
 
     def test_what_the_living_claim_too_is_spared(self, tmp_path: Path) -> None:
-        lease, mine, path = left("dead1"), leases.take("mine"), tmp_path / "elsewhere"
+        lease, mine, path = left(DEAD), leases.take("mine"), tmp_path / "elsewhere"
         Path(mine.directory, "below").mkdir()
         for one in (lease, mine):
             claims.note(Path(one.directory, "below"), Claim("path", str(path)))
@@ -307,11 +309,11 @@ class TestClaims:
         assert path.exists()
 
     def test_a_kind_that_is_not_known_here_is_said_and_kept(self) -> None:
-        lease = left("dead1")
+        lease = left(DEAD)
         claims.note(Path(lease.directory, "below"), Claim("schema", "s1"))
         (line,) = leases.reap()
 
-        assert line.startswith("run dead1: expected claims of kind path, name, got schema s1")
+        assert line.startswith(f"run {DEAD}: expected claims of kind path, name, got schema s1")
         assert lease.file.exists()
 
     def test_a_name_that_is_taken_is_refused(self) -> None:
@@ -324,16 +326,16 @@ class TestClaims:
 
 class TestReaping:
     def test_the_directory_of_a_dead_run_is_removed(self) -> None:
-        lease = left("dead1")
+        lease = left(DEAD)
         mine = leases.take("mine")
 
-        assert leases.reap() == [f"run dead1: removed {lease.directory}"]
+        assert leases.reap() == [f"run {DEAD}: removed {lease.directory}"]
         assert not Path(lease.directory).exists()
         assert Path(mine.directory).exists()
         assert leases.reap() == []
 
     def test_a_lease_without_a_directory_goes_without_a_word(self) -> None:
-        lease = left("dead1")
+        lease = left(DEAD)
         (Path(lease.directory) / "below").rmdir()
         Path(lease.directory).rmdir()
 
@@ -343,11 +345,11 @@ class TestReaping:
     def test_its_processes_are_ended_with_all_that_descends_from_them(
         self, tree: subprocess.Popen[bytes]
     ) -> None:
-        left("dead1")
+        left(DEAD)
         below = [procfs.identity(pid) for pid in procfs.descendants(tree.pid)]
         lines = leases.reap()
 
-        assert lines[0] == "run dead1: ended 2 processes that were left without a keeper"
+        assert lines[0] == f"run {DEAD}: ended 2 processes that were left without a keeper"
         assert tree.wait(10) == -signal.SIGKILL
         assert len(below) == 1
         assert not any(identity and procfs.alive(identity) for identity in below)
@@ -371,14 +373,14 @@ class TestReaping:
     def test_what_the_owner_gave_its_token_is_ended_at_its_own_word(
         self, tree: subprocess.Popen[bytes]
     ) -> None:
-        lines = leases.end(leases.take("dead1"))
+        lines = leases.end(leases.take(DEAD))
 
-        assert lines == ["run dead1: ended 2 processes that were left without a keeper"]
+        assert lines == [f"run {DEAD}: ended 2 processes that were left without a keeper"]
         assert tree.wait(10) == -signal.SIGKILL
 
     def test_processes_of_another_run_are_spared(self, tree: subprocess.Popen[bytes]) -> None:
-        left("dead11")
-        left("dead")
+        left(f"{DEAD}1")
+        left(DEAD[:-1])
         leases.reap()
 
         assert tree.poll() is None
@@ -388,11 +390,11 @@ class TestReaping:
     ) -> None:
         monkeypatch.setattr(leases, "END_SECONDS", 0.01)
         monkeypatch.setattr(leases, "send_signal", lambda *_: False)
-        lease = left("dead1")
+        lease = left(DEAD)
         (line,) = leases.reap()
 
         assert line.startswith(
-            "expected the processes of run dead1 to die within 0.01 s of SIGKILL"
+            f"expected the processes of run {DEAD} to die within 0.01 s of SIGKILL"
         )
         assert str(tree.pid) in line
         assert list(leases.abandoned()) == [lease]
