@@ -93,7 +93,9 @@ class Zoo:
 
     def _run(self, name: str, command: list[str]) -> Run:
         kept = self.directory / name.replace(":", "-")
-        report = kept.with_suffix(".json")
+        report = kept.with_name(
+            f"{kept.name}.json"
+        )  # not with_suffix: names have points of their own
         kept_in = ["--json", str(report), "--out", str(kept)]
         done = subprocess.run(
             [sys.executable, "-m", "poolproof", "check", *command, "--seed", SEED, *kept_in],
