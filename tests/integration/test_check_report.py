@@ -166,9 +166,14 @@ def test_a_plan_of_what_is_no_longer_there_is_refused(plan: Path, tmp_path: Path
 
 
 def test_what_did_not_fit_into_the_time_is_said_not_to_be_tried(folder: Path) -> None:
-    check("multiprocessing.Pool", "--seed", "1", "--time", "2", "--out", "short", cwd=folder)
+    result = folder / "short" / "result.json"
+    # In the shortest time, a crowded machine does not end the first trial, either.
+    for seconds in ("2", "4", "8", "16"):
+        if not result.exists():
+            arguments = ("--seed", "1", "--time", seconds, "--out", "short")
+            check("multiprocessing.Pool", *arguments, cwd=folder)
 
-    found = loaded(folder / "short" / "result.json")
+    found = loaded(result)
     rows = {row["fault"]: row["verdict"] for row in found["faults"]}
     assert rows.get("crash-points") == "not tried" or found["crash_points"]["not_tried"]
 

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Sequence
 
 from poolproof.faults.base import Fault, Scene, register
-from poolproof.faults.process import PROCESSES, busy, gone, send
+from poolproof.faults.process import PROCESSES, all_workers, gone, send
 from poolproof.faults.resource import give_back, given_back, limit
 from poolproof.isolation.containment import send_signal
 from poolproof.plan import FaultSpec
@@ -86,11 +86,11 @@ register(
 register(
     Fault(
         kind="spawn-failure",
-        does="SIGKILL of a busy worker while the owner may start no process",
+        does="SIGKILL of every worker while the owner may start no process",
         moment="busy",
         needs=(*PROCESSES, "unprivileged"),
         starves=True,
-        victims=busy,
+        victims=all_workers,
         inject=_forbid_processes,
         receipt=_forbidden,
         heal=_allow_processes,

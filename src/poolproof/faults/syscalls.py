@@ -224,12 +224,12 @@ for _kind, _does, _calls, _how, _victims in (
 register(
     Fault(
         kind="fork-refused",
-        does="SIGKILL of a busy worker while each fork of the owner ends in EAGAIN",
+        does="SIGKILL of every worker while each fork of the owner ends in EAGAIN",
         moment="busy",
         needs=(*PROCESSES, "strace"),
         rare=True,
         starves=True,
-        victims=busy,
+        victims=all_workers,
         inject=_refuse_forks,
         receipt=_fork_refused,
         moot=_never_called,

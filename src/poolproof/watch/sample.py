@@ -14,6 +14,8 @@ from typing import Final
 from poolproof.watch import calls, procfs
 
 _NS_PER_TICK: Final = 1_000_000_000 // procfs.TICKS_PER_SECOND
+# What root reads of a task that has ended; who is not root may read it no more, whoever's it was.
+_NO_CALL: Final = b"-1 0x0 0x0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ def _look(pid: int, tid: int, process: procfs.Stat, before: Task | None) -> Task
         stat = procfs.parse_stat(procfs.read(folder + "stat"))
     except OSError:  # it ended meanwhile
         return None
+    if stat.state in "ZX":  # perhaps only since its call was read, or was refused
+        call, exact = _NO_CALL, True
     return Task(
         pid,
         process.born,

@@ -130,6 +130,38 @@ def test_a_zombie_is_a_task_of_state_z_but_no_process_that_is_alive(grow: Any) -
     assert zombie.wait == calls.UNLIMITED
 
 
+def test_a_zombie_reads_the_same_for_who_may_not_read_its_call(
+    grow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = grow(ZOMBIE)
+    usual = tree.task_in("Z")
+    monkeypatch.setattr(procfs, "read", refuse("/syscall", PermissionError))
+    refused = tree.task_in("Z")
+
+    assert (refused.call, refused.wait, refused.exact) == (b"-1 0x0 0x0", calls.UNLIMITED, True)
+    assert usual == refused
+
+
+def test_a_task_that_ended_after_its_call_was_refused_reads_as_ended(
+    grow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree, refused = grow(ZOMBIE), list[str]()
+    tree.task_in("Z")
+
+    def read(path: str, real: Callable[[str], bytes] = procfs.read) -> bytes:
+        if path.endswith("/syscall"):
+            refused.append(path)
+            raise PermissionError(path)
+        if path.endswith("/stat") and refused and refused.pop():
+            return real(path).replace(b") Z ", b") R ")
+        return real(path)
+
+    monkeypatch.setattr(procfs, "read", read)
+    ended = tree.task_in("Z")
+
+    assert (ended.call, ended.wait, ended.exact) == (b"-1 0x0 0x0", calls.UNLIMITED, True)
+
+
 def test_a_root_that_is_gone_has_an_empty_tree(grow: Any) -> None:
     tree = grow(WAIT)
     tree.end()

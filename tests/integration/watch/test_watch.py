@@ -178,21 +178,26 @@ def test_a_busy_loop_beside_a_poller_is_neither_quiet_nor_idling(grow: Any) -> N
         " daemon=True).start()\n" + POLLER.format(period=0.01)
     )
     found: list[Any] = []
-    while len(found) < 20:
-        found += fed_looks(Watch(tree.root_pid, Quietness(idle_min_ns=100 * MS)))
+    while len(found) < 20:  # a crowded machine gives a busy loop less than what is idle elsewhere
+        judged_by = Quietness(idle_min_ns=100 * MS, idle_cpu_share=0.02)
+        found += fed_looks(Watch(tree.root_pid, judged_by))
 
     assert all(isinstance(verdict, Moving) for verdict in found)
 
 
 def fed_looks(watch: Watch) -> list[Any]:
-    """Look for 300 ms; return what was said while the tree had 40 % of a core: a starved one may look idle."""
+    """Look for 300 ms; return what was said while the tree had 5 % of a core.
+
+    The pauses are the tree's, where both have one core.
+    """
     watch.look(0)
     began, ran = time.monotonic_ns(), watch.fingerprint().cpu_ns
     found = []
     while (now := time.monotonic_ns()) < began + 300 * MS:
         verdict = watch.look(0)
-        if watch.fingerprint().cpu_ns - ran > 0.4 * (now - began) and now > began + 150 * MS:
+        if watch.fingerprint().cpu_ns - ran > 0.05 * (now - began) and now > began + 150 * MS:
             found.append(verdict)
+        time.sleep(0.002)
     return found
 
 

@@ -10,6 +10,8 @@ from tests.integration.isolation.suites import run
 pytestmark = pytest.mark.perf
 
 MOST_SECONDS: Final = 2.0
+# For whose pipes are held, xdist waits 10 s, each time (its EXIT_TIMEOUT); a machine is crowded once.
+TRIES: Final = 3
 FORKER: Final = """
     import os, signal
 
@@ -35,16 +37,20 @@ def pytest_unconfigure(config):
 def test_a_forked_child_does_not_hold_up_the_end_of_a_parallel_run(
     tmp_path: Path, mode: str
 ) -> None:
-    (tmp_path / "clock.py").write_text(CLOCK)
+    assert any(seconds_to_the_end(tmp_path / str(n), mode) < MOST_SECONDS for n in range(TRIES))
+
+
+def seconds_to_the_end(folder: Path, mode: str) -> float:
+    """Return how long after its last test a run of two workers is over, one of which has left a child."""
+    folder.mkdir()
+    (folder / "clock.py").write_text(CLOCK)
     outcome = run(
-        tmp_path,
+        folder,
         FORKER,
         "-n2",
         f"--poolproof={mode}",
         plugins=("xdist.plugin", "clock"),
-        variables={"PYTHONPATH": str(tmp_path)},
+        variables={"PYTHONPATH": str(folder)},
     )
-
-    waited = float((tmp_path / "end").read_text()) - float((tmp_path / "last").read_text())
     assert outcome.leaks() == [("test_fork", "child")]
-    assert waited < MOST_SECONDS
+    return float((folder / "end").read_text()) - float((folder / "last").read_text())

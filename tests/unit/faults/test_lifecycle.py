@@ -39,6 +39,16 @@ def test_the_owner_may_start_no_process_until_it_is_healed(stage: Stage, born: B
     assert procfs.alive(stage.owner)
 
 
+@pytest.mark.parametrize("kind", ["spawn-failure", "fork-refused"])
+def test_whoever_cannot_be_replaced_is_killed_with_all_others(
+    kind: str, stage: Stage, born: Born
+) -> None:
+    """A pool that has one worker left would serve on, and nothing be seen of what it does without."""
+    stage.workers_now = [born(), born()]
+
+    assert FAULTS[kind].victims(stage, SPEC) == stage.workers_now
+
+
 def test_an_owner_that_is_gone_needs_no_heal(stage: Stage) -> None:
     stage.owner = Identity(2**22 + 1, 7)
 
