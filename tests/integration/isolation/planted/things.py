@@ -35,9 +35,10 @@ LEAKS = {
     "test_temporary_file": ("temporary-file", "planted-file"),
     "test_temporary_directory": ("temporary-file", "planted-directory"),
     "test_file_in_the_suite": ("file", "planted.txt"),
-    "test_shared_memory": ("shared-memory", "/dev/shm/planted"),
+    "test_shared_memory": ("shared-memory", "/dev/shm/planted-"),
 }
 
+SEGMENT = f"planted-{os.getpid()}"
 KEPT: list[Any] = []
 SEEN: dict[str, Any] = {}
 
@@ -213,12 +214,12 @@ def test_file_in_the_suite_next() -> None:
 
 
 def test_shared_memory() -> None:
-    segment = shared_memory.SharedMemory("planted", create=True, size=1)
+    segment = shared_memory.SharedMemory(SEGMENT, create=True, size=1)
     segment.close()
 
 
 def test_shared_memory_next() -> None:
-    assert not os.path.exists("/dev/shm/planted")  # noqa: PTH110
+    assert not os.path.exists(f"/dev/shm/{SEGMENT}")  # noqa: PTH110
 
 
 def test_clean_use_of_it_all(tmp_path: Path) -> None:
