@@ -11,6 +11,7 @@ import pytest
 
 from poolproof.checkers.linearizability import Linearization, Model, Operation, linearize
 from poolproof.checkers.sequential import REFUSED, LeaseModel, reads
+from tests.perf.pace import slowness
 
 pytestmark = pytest.mark.perf
 
@@ -169,8 +170,7 @@ def test_a_thousand_operations_of_eight_clients_are_judged_in_time(
         f"wrong: {spoiled_s:.3f} s, {spoiled.configurations}"
     )
     assert (right.verdict, spoiled.verdict) == ("valid", "invalid")
-    assert right_s < BOUND_S
-    assert spoiled_s < BOUND_S
+    assert max(right_s, spoiled_s) < BOUND_S * slowness()
 
 
 def test_what_is_too_hard_is_unknown_when_the_time_is_up() -> None:
