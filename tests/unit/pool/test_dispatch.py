@@ -330,7 +330,7 @@ async def test_map_keeps_the_order_of_its_requests() -> None:
 
 
 async def test_those_who_wait_in_line_are_sent_together() -> None:
-    """One frame each costs eight times as much."""
+    """One frame each costs eight times as much. Of how many a frame is, the answers that come at one time decide."""
     async with pool(ahead=10.0, most_ahead=64) as one:
         await one.submit("the window is known")
         link, batches = one.slots()[0].link, list[int]()
@@ -344,7 +344,7 @@ async def test_those_who_wait_in_line_are_sent_together() -> None:
         await asyncio.gather(*(one.submit(number) for number in range(640)))
 
     assert sum(batches) == 640
-    assert len(batches) <= 20
+    assert len(batches) <= 640 / 10
 
 
 async def test_a_session_among_those_who_wait_keeps_its_worker_and_its_place() -> None:
