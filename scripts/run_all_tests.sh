@@ -30,9 +30,12 @@ farewell() {
 }
 trap farewell EXIT
 
-# Prints the share that is covered, and fails if it is below the floor.
+# Prints the share that is covered, and fails if it is below the floor. What was written by halves, by a process that was
+# killed, is told once: each report would look for such files again.
 cover() {
-  coverage combine --quiet "$kept" && coverage html --quiet --fail-under=0 && coverage report | tee -i "$kept/coverage.txt"
+  coverage combine --quiet "$kept" || return
+  rm -f "$kept"/coverage.*
+  coverage html --quiet --fail-under=0 && coverage report | tee -i "$kept/covered.txt"
 }
 
 began=$EPOCHREALTIME
