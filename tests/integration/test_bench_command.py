@@ -37,6 +37,7 @@ def new(workers):
 """
 
 
+@pytest.mark.timeout(300)  # 9 s of an idle machine, 91 of a very crowded one
 def test_a_pool_is_measured_in_all_its_ways(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
