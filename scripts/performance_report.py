@@ -38,7 +38,8 @@ def main() -> int:
     result = baseline.read_results([arguments.result])
     old = baseline.load(arguments.baseline.stem, arguments.baseline.parent)
     unlike = fingerprint.differences(old.result.fingerprint, result.fingerprint)
-    effect = arguments.effect or (UNLIKE if unlike else ALIKE)
+    usual = UNLIKE if unlike else ALIKE
+    effect = usual if arguments.effect is None else arguments.effect
     changes = baseline.compare(old, result, calibrated=bool(unlike), effect=effect / 100)
     arguments.out.mkdir(parents=True, exist_ok=True)
     page = _page(old, result, changes, unlike, effect)

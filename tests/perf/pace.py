@@ -5,7 +5,7 @@ from typing import Final
 
 from poolproof.fingerprint import calibrate
 
-# What the calibration took there: 1.6 to 2.0 ms, as docs/baselines/layers.json keeps it.
+# What the calibration took there, as docs/baselines/layers.json keeps it: 1.6 ms at the least, 1.7 at the median.
 STATED_S: Final = 2e-3
 TURNS: Final = 20
 

@@ -32,6 +32,8 @@ def one(lease, number):
     mine = box.own(elsewhere / box.unique("mine"))
     mine.touch()
     shared = Path("/dev/shm", box.name("memory"))
+    with open(elsewhere.with_name("segments"), "a") as file:
+        print(shared, file=file)
     shared.touch()
     places = [box.dir("data"), mine, shared, lease.home / "ports" / str(box.port().getsockname()[1])]
     for _ in range(20):
@@ -121,6 +123,8 @@ def test_the_dead_leave_nothing_and_the_living_lose_nothing(
     left = [path for path in leases.home().rglob("*") if path.name not in {"ports", "locks"}]
     assert left == []
     assert list((tmp_path / "elsewhere").iterdir()) == []
+    segments = (tmp_path / "segments").read_text().splitlines()
+    assert [name for name in segments if Path(name).exists()] == []
 
 
 def test_a_reaper_that_takes_the_living_for_dead_is_caught(tmp_path: Path) -> None:
@@ -128,3 +132,6 @@ def test_a_reaper_that_takes_the_living_for_dead_is_caught(tmp_path: Path) -> No
 
     with pytest.raises(AssertionError):
         played(tmp_path, broken, seed=7)
+    # Who was to clear them has lost the leases that name them.
+    for segment in (tmp_path / "segments").read_text().splitlines():
+        Path(segment).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from poolproof.pool.circuit_breaker import CircuitBreaker, Limits
 from poolproof.pool.pool import Pool
 from poolproof.pool.settings import PoolSettings
 from poolproof.sync import wait_for
+from poolproof.transport import mailbox
 from poolproof.transport.base import Request, WorkerSpec
 from poolproof.transport.mock import MockTransport
 
@@ -329,8 +330,10 @@ async def test_map_keeps_the_order_of_its_requests() -> None:
         assert await one.map(range(100)) == list(range(100))
 
 
-async def test_those_who_wait_in_line_are_sent_together() -> None:
-    """One frame each costs eight times as much. Of how many a frame is, the answers that come at one time decide."""
+async def test_those_who_wait_in_line_are_sent_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One frame each costs eight times as much."""
+    # As many are sent as were answered in one turn, which is 1 ms: on a slow machine 24.
+    monkeypatch.setattr(mailbox, "TURN_NS", 10**10)
     async with pool(ahead=10.0, most_ahead=64) as one:
         await one.submit("the window is known")
         link, batches = one.slots()[0].link, list[int]()
@@ -344,7 +347,7 @@ async def test_those_who_wait_in_line_are_sent_together() -> None:
         await asyncio.gather(*(one.submit(number) for number in range(640)))
 
     assert sum(batches) == 640
-    assert len(batches) <= 640 / 10
+    assert len(batches) <= 20
 
 
 async def test_a_session_among_those_who_wait_keeps_its_worker_and_its_place() -> None:
